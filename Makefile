@@ -1,0 +1,34 @@
+# make demo [QUICK=1] | make test | make lint | make clean
+# Everything is set up in .venv with the tested versions of constraints.txt; a second call reuses it.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test lint clean
+
+setup: $(READY)
+
+$(READY): constraints.txt pyproject.toml setup.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mmkd needs Python 3.10 or newer")'
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(READY)
+	$(RUN) tools/demo.py $(if $(QUICK),--quick)
+
+# Two processes of one thread each: small models gain little from more threads.
+test: lint
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses=2 --dist=loadfile
+
+lint: $(READY)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+# The cached teacher and digit scenes lie in work_dirs/digits and in MMKD_CACHE (default ~/.cache/mmkd).
+clean:
+	rm -rf $(VENV) work_dirs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,23 @@
+"""Registries of mmkd: children of MMEngine's roots, in the scope ``mmkd``.
+
+``type='mmkd.PCKALoss'`` resolves without ``custom_imports``: each registry
+imports its ``locations`` at the first look-up.
+"""
+
+import mmengine.registry as root
+from mmengine.registry import Registry
+
+import mmkd  # noqa: F401  (the compatibility layer comes before any OpenMMLab package)
+
+SCOPE = 'mmkd'
+
+
+def _child(parent: Registry, *rooms: str) -> Registry:
+    return Registry(
+        parent.name, parent=parent, scope=SCOPE, locations=[f'{SCOPE}.{room}' for room in rooms]
+    )
+
+
+MODELS = _child(root.MODELS, 'losses', 'connectors', 'algorithms')
+DATASETS = _child(root.DATASETS, 'datasets')
+HOOKS = _child(root.HOOKS, 'hooks')
