@@ -1,0 +1,64 @@
+"""Checkpoints under PyTorch's safe loading (``weights_only=True``), which stays on.
+
+MMEngine's own checkpoints hold its training log beside the weights, so the safe loader refuses
+them. The harmless types of that log are allow-listed; anything else in a file still stops the
+load. Downloads, which PyTorch does not load safely by default, are loaded safely too.
+"""
+
+import functools
+import pickle
+from types import ModuleType
+
+from mmkd.compat.import_hooks import after_import
+
+
+def _safe_types() -> list:
+    """Types in the ``message_hub`` and ``meta`` of an MMEngine checkpoint."""
+    import numpy as np
+    from mmengine.config import ConfigDict
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    try:
+        from numpy._core import multiarray
+    except ImportError:  # NumPy 1
+        from numpy.core import multiarray  # type: ignore[no-redef]
+
+    def statistic(cls: type, name: str):
+        # A buffer pickles its methods as `getattr(HistoryBuffer, 'min')`; nothing else may pass.
+        if cls is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+            raise pickle.UnpicklingError(f'refused: getattr of {name!r} in a checkpoint')
+        return getattr(cls, name)
+
+    reconstruct = multiarray._reconstruct
+    dtypes = {type(np.dtype(kind)) for kind in ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', '?')}
+    return [
+        HistoryBuffer,
+        (statistic, 'builtins.getattr'),
+        ConfigDict,
+        np.ndarray,
+        np.dtype,
+        multiarray.scalar,
+        *dtypes,
+        # Files written under NumPy 1 and NumPy 2 name the same function differently.
+        (reconstruct, 'numpy.core.multiarray._reconstruct'),
+        (reconstruct, 'numpy._core.multiarray._reconstruct'),
+        (multiarray.scalar, 'numpy.core.multiarray.scalar'),
+    ]
+
+
+def _allow_training_log(_: ModuleType) -> None:
+    import torch
+
+    torch.serialization.add_safe_globals(_safe_types())
+
+
+def _load_downloads_safely(checkpoint: ModuleType) -> None:
+    checkpoint.load_url = functools.partial(  # type: ignore[attr-defined]
+        checkpoint.load_url, weights_only=True
+    )
+
+
+def apply() -> None:
+    """Patch MMEngine's checkpoint module."""
+    after_import('mmengine.runner.checkpoint', _allow_training_log)
+    after_import('mmengine.runner.checkpoint', _load_downloads_safely)

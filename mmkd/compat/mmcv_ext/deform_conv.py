@@ -1,0 +1,208 @@
+"""Deformable convolution, v1 (Dai et al. 2017, Eq. 2) and v2 (Zhu et al. 2019, Eq. 1).
+
+mmcv and torchvision order the offsets alike: ``y, x`` for each kernel point of each
+deformable group. Buffers that mmcv's kernels need (``columns``, ``ones``) stay untouched.
+"""
+
+from torch import Tensor
+
+from mmkd.compat.mmcv_ext._kernels import torchvision_kernels, widen
+
+# stride, padding and dilation (each height, width), groups, deformable groups
+_Geometry = tuple[int, int, int, int, int, int, int, int]
+
+
+def deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    **geometry: int,
+) -> None:
+    """Deformable convolution v1.
+
+    Args:
+        input: (B, C, H, W).
+        weight: (O, C / groups, kH, kW).
+        offset: (B, 2 * deformable groups * kH * kW, H', W') in feature pixels.
+        output: (B, O, H', W'), written in place.
+        columns: Unused buffer.
+        ones: Unused buffer.
+        **geometry: ``kW, kH, dW, dH, padW, padH, dilationW, dilationH, group,
+            deformable_group, im2col_step``; ``d`` is the stride.
+    """
+    output.copy_(_forward(input, weight, offset, None, None, _v1_geometry(**geometry)))
+
+
+def deform_conv_backward_input(
+    input: Tensor,
+    offset: Tensor,
+    grad_output: Tensor,
+    grad_input: Tensor,
+    grad_offset: Tensor,
+    weight: Tensor,
+    columns: Tensor,
+    **geometry: int,
+) -> None:
+    """Write the gradients of v1 with respect to input and offset in place.
+
+    Arguments are those of :func:`deform_conv_forward`.
+    """
+    grads = _backward(grad_output, input, weight, offset, None, _v1_geometry(**geometry))
+    grad_input.copy_(grads[0])
+    grad_offset.copy_(grads[2])
+
+
+def deform_conv_backward_parameters(
+    input: Tensor,
+    offset: Tensor,
+    grad_output: Tensor,
+    grad_weight: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    *,
+    scale: float,
+    **geometry: int,
+) -> None:
+    """Add ``scale`` times the gradient of v1 with respect to the weight to ``grad_weight``.
+
+    Other arguments are those of :func:`deform_conv_forward`.
+    """
+    # The weight's gradient does not depend on its value, which mmcv does not pass.
+    grads = _backward(grad_output, input, grad_weight, offset, None, _v1_geometry(**geometry))
+    grad_weight.add_(grads[1], alpha=scale)
+
+
+def modulated_deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    *,
+    with_bias: bool,
+    **geometry: int,
+) -> None:
+    """Modulated deformable convolution (v2): each sample is scaled by a mask.
+
+    Args:
+        input: (B, C, H, W).
+        weight: (O, C / groups, kH, kW).
+        bias: (O,), or empty without bias.
+        ones: Unused buffer.
+        offset: (B, 2 * deformable groups * kH * kW, H', W') in feature pixels.
+        mask: (B, deformable groups * kH * kW, H', W').
+        output: (B, O, H', W'), written in place.
+        columns: Unused buffer.
+        with_bias: Whether ``bias`` counts.
+        **geometry: ``kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h,
+            dilation_w, group, deformable_group``.
+    """
+    added = bias if with_bias else None
+    output.copy_(_forward(input, weight, offset, mask, added, _v2_geometry(**geometry)))
+
+
+def modulated_deform_conv_backward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    columns: Tensor,
+    grad_input: Tensor,
+    grad_weight: Tensor,
+    grad_bias: Tensor,
+    grad_offset: Tensor,
+    grad_mask: Tensor,
+    grad_output: Tensor,
+    *,
+    with_bias: bool,
+    **geometry: int,
+) -> None:
+    """Write the gradients of v2 in place.
+
+    Arguments are those of :func:`modulated_deform_conv_forward`.
+    """
+    grads = _backward(grad_output, input, weight, offset, mask, _v2_geometry(**geometry))
+    targets = [grad_input, grad_weight, grad_offset, grad_mask]
+    if with_bias:
+        targets.append(grad_bias)
+    for target, grad in zip(targets, grads, strict=False):
+        target.copy_(grad)
+
+
+def _forward(
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    geometry: _Geometry,
+) -> Tensor:
+    tensors = _kernel_tensors(input, weight, offset, mask, bias)
+    return torchvision_kernels().deform_conv2d(*tensors, *geometry, mask is not None)
+
+
+def _backward(
+    grad_output: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    geometry: _Geometry,
+) -> tuple[Tensor, ...]:
+    """Gradients with respect to input, weight, offset, mask and bias."""
+    tensors = _kernel_tensors(input, weight, offset, mask, None)
+    grad = grad_output.to(tensors[0].dtype)
+    kernel = torchvision_kernels()._deform_conv2d_backward
+    return kernel(grad, *tensors, *geometry, mask is not None)
+
+
+def _kernel_tensors(
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, ...]:
+    # torchvision takes tensors where mask and bias are absent.
+    if mask is None:
+        mask = input.new_zeros(len(input), 1)
+    if bias is None:
+        bias = input.new_zeros(len(weight))
+    return widen(input, weight, offset, mask, bias)
+
+
+def _v1_geometry(
+    *,
+    kW: int,  # noqa: N803  (mmcv's names)
+    kH: int,  # noqa: N803
+    dW: int,  # noqa: N803
+    dH: int,  # noqa: N803
+    padW: int,  # noqa: N803
+    padH: int,  # noqa: N803
+    dilationW: int,  # noqa: N803
+    dilationH: int,  # noqa: N803
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> _Geometry:
+    return dH, dW, padH, padW, dilationH, dilationW, group, deformable_group
+
+
+def _v2_geometry(
+    *,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+) -> _Geometry:
+    return stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group

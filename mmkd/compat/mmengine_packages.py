@@ -1,0 +1,54 @@
+"""How MMEngine finds installed packages and their configs (``pkg::path/to/config.py``).
+
+MMEngine 0.10 asks ``pkg_resources``, which setuptools no longer ships and which does not see
+editable installs; the import system knows both. ``mmkd::`` joins the packages whose configs can
+be inherited.
+"""
+
+import importlib.util
+import os.path as osp
+from types import ModuleType
+
+from mmkd.compat.import_hooks import after_import
+
+# Distributions whose module has another name (MMEngine's own table, reversed).
+MODULES = {'mmsegmentation': 'mmseg', 'mmaction2': 'mmaction', 'mmcv-lite': 'mmcv'}
+
+
+def _find(package: str):
+    return importlib.util.find_spec(MODULES.get(package, package))
+
+
+def is_installed(package: str) -> bool:
+    """Whether ``package`` (a distribution of OpenMMLab or a module) can be imported."""
+    return _find(package) is not None
+
+
+def get_installed_path(package: str) -> str:
+    """Folder of the module that ``package`` installs.
+
+    Raises:
+        ModuleNotFoundError: If it is not installed.
+        RuntimeError: If it is a namespace package.
+    """
+    spec = _find(package)
+    if spec is None:
+        raise ModuleNotFoundError(f'{package} is not installed')
+    if spec.origin is None:
+        raise RuntimeError(f'{package} is a namespace package and has no folder of its own')
+    return osp.dirname(spec.origin)
+
+
+def _use_import_system(package_utils: ModuleType) -> None:
+    package_utils.is_installed = is_installed  # type: ignore[attr-defined]
+    package_utils.get_installed_path = get_installed_path  # type: ignore[attr-defined]
+
+
+def _know_mmkd(config_utils: ModuleType) -> None:
+    config_utils.MODULE2PACKAGE['mmkd'] = 'mmkd'
+
+
+def apply() -> None:
+    """Patch the two modules of MMEngine."""
+    after_import('mmengine.utils.package_utils', _use_import_system)
+    after_import('mmengine.config.utils', _know_mmkd)

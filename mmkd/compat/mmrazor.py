@@ -1,0 +1,68 @@
+"""MMRazor 1.0.0 on current PyTorch: its distillation half without the one that cannot import.
+
+Its quantisation code builds on private modules of PyTorch 1.13 and is imported unconditionally,
+so it is replaced by stand-ins that raise when used. They are registered under their names: a
+config that asks for one is told why it cannot have it.
+"""
+
+import importlib
+from types import ModuleType
+
+from mmkd.compat.import_hooks import provide
+from mmkd.compat.unavailable import unavailable_module
+
+REASON = "MMRazor's quantisation needs PyTorch 1.13 and is not part of mmkd"
+
+# module: (registry, names)
+STAND_INS = {
+    'mmrazor.structures.quantization': ('', ('BackendConfigs', 'QConfigHandler')),
+    'mmrazor.models.quantizers': (
+        'MODELS',
+        (
+            'BaseQuantizer',
+            'AcademicQuantizer',
+            'TorchNativeQuantizer',
+            'TensorRTQuantizer',
+            'OpenVINOQuantizer',
+        ),
+    ),
+    'mmrazor.models.observers': (
+        'MODELS',
+        ('BaseObserver', 'LSQObserver', 'LSQPerChannelObserver', 'register_torch_observers'),
+    ),
+    'mmrazor.models.fake_quants': (
+        'MODELS',
+        (
+            'BaseFakeQuantize',
+            'LearnableFakeQuantize',
+            'register_torch_fake_quants',
+            'enable_val',
+            'enable_param_learning',
+            'enable_static_estimate',
+        ),
+    ),
+    'mmrazor.models.algorithms.quantization': (
+        'MODELS',
+        ('MMArchitectureQuant', 'MMArchitectureQuantDDP'),
+    ),
+    'mmrazor.engine.runner.quantization_loops': (
+        'LOOPS',
+        ('LSQEpochBasedLoop', 'PTQLoop', 'QATEpochBasedLoop', 'QATValLoop'),
+    ),
+}
+def _stand_in(registry: str, names: tuple[str, ...]):
+    def create(module_name: str) -> ModuleType:
+        module = unavailable_module(module_name, names, REASON)
+        if registry:
+            target = getattr(importlib.import_module('mmrazor.registry'), registry)
+            for name in (name for name in names if name[0].isupper()):
+                target.register_module(name=name, module=getattr(module, name), force=True)
+        return module
+
+    return create
+
+
+def apply() -> None:
+    """Provide the stand-ins."""
+    for module_name, (registry, names) in STAND_INS.items():
+        provide(module_name, _stand_in(registry, names), override=True)
