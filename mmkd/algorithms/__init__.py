@@ -1,0 +1,5 @@
+"""MMRazor algorithms with a frozen teacher."""
+
+from mmkd.algorithms.frozen_teacher_distill import FrozenTeacherDistill
+
+__all__ = ['FrozenTeacherDistill']

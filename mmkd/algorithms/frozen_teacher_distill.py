@@ -1,0 +1,124 @@
+"""Distillation from one frozen teacher, configured by MMRazor's distiller."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from mmengine.structures import BaseDataElement
+from mmrazor.models.algorithms import BaseAlgorithm
+from mmrazor.models.utils import add_prefix
+from torch import Tensor, nn
+
+from mmkd.algorithms.recorders import check_sources, least_forward, release
+from mmkd.model_config import build_model
+from mmkd.registry import MODELS
+from mmkd.teachers import FrozenTeacher
+
+TEACHER_PREFIX = 'teacher.'
+
+
+@MODELS.register_module()
+class FrozenTeacherDistill(BaseAlgorithm):
+    """A student learns its task and, through a distiller, from a :class:`FrozenTeacher`.
+
+    Each step runs the teacher as far as something is recorded (backbone and neck, or the whole
+    network), then the student with its task losses, then the distiller's losses. Losses are
+    named ``student.*`` and ``distill.*``.
+
+    Args:
+        architecture: The student: a config with ``cfg_path`` (of MMDetection, MMPretrain or your
+            own) and overrides, a config with ``type``, or a model.
+        teacher: The teacher: as the student, with ``checkpoint``, ``precision`` and ``forward``
+            beside it (see :class:`FrozenTeacher`); or a built :class:`FrozenTeacher`.
+        distiller: Config of an MMRazor distiller. Types without a scope are MMRazor's.
+        data_preprocessor: Defaults to the student's.
+        save_teacher: Save the teacher's weights in the checkpoints, too, and load them from
+            there. Defaults to False.
+        init_cfg: As in MMEngine.
+
+    Raises:
+        ValueError: If a recorder names a module that the model does not have, or the teacher's
+            checkpoint does not match.
+    """
+
+    def __init__(
+        self,
+        architecture: BaseModel | Mapping[str, Any],
+        teacher: FrozenTeacher | Mapping[str, Any],
+        distiller: Mapping[str, Any],
+        data_preprocessor: nn.Module | dict | None = None,
+        save_teacher: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(build_model(architecture), data_preprocessor, init_cfg)
+        self.save_teacher = save_teacher
+        if not isinstance(teacher, FrozenTeacher):
+            teacher = FrozenTeacher.from_config(teacher)
+        self.teacher = teacher
+        with DefaultScope.overwrite_default_scope('mmrazor'):
+            self.distiller = MODELS.build(distiller)
+        self._connect()
+        # Set by MMRazor's StopDistillHook.
+        self.distillation_stopped = False
+
+    def _connect(self) -> None:
+        """Attach the recorders, and let the teacher run no further than they need."""
+        distiller = self.distiller
+        check_sources(distiller.student_recorders, self.architecture, 'student')
+        check_sources(distiller.teacher_recorders, self.teacher.model, 'teacher')
+        distiller.prepare_from_student(self.architecture)
+        distiller.prepare_from_teacher(self.teacher.model)
+        self.teacher.follow(self.data_preprocessor)
+        if self.teacher.forward is None:
+            self.teacher.forward = least_forward(
+                distiller.teacher_recorders, deliveries=bool(distiller.deliveries.deliveries)
+            )
+
+    @property
+    def student(self) -> nn.Module:
+        """The student, MMRazor's ``architecture``."""
+        return self.architecture
+
+    def loss(
+        self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None = None
+    ) -> dict[str, Tensor]:
+        """Task and distillation losses of a batch.
+
+        Args:
+            inputs: (B, 3, H, W), preprocessed.
+            data_samples: The batch's samples with their ground truth.
+
+        Returns:
+            Losses by name, ``student.*`` and ``distill.*``.
+        """
+        if self.distillation_stopped:
+            return add_prefix(self.architecture(inputs, data_samples, mode='loss'), 'student')
+        distiller = self.distiller
+        distiller.set_deliveries_override(False)
+        with distiller.teacher_recorders, distiller.deliveries:
+            self.teacher(inputs, data_samples)
+        distiller.set_deliveries_override(True)
+        with distiller.student_recorders, distiller.deliveries:
+            losses = self.architecture(inputs, data_samples, mode='loss')
+        losses = add_prefix(losses, 'student')
+        losses.update(add_prefix(distiller.compute_distill_losses(), 'distill'))
+        release(distiller.student_recorders, distiller.teacher_recorders)
+        return losses
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.save_teacher:
+            for name, value in self.teacher.state_dict().items():
+                destination[prefix + TEACHER_PREFIX + name] = value
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        start = prefix + TEACHER_PREFIX
+        saved = {
+            name.removeprefix(start): state_dict.pop(name)
+            for name in list(state_dict)
+            if name.startswith(start)
+        }
+        if saved and self.save_teacher:
+            self.teacher.load_state_dict(saved, 'the resumed checkpoint')
+        super()._load_from_state_dict(state_dict, prefix, *args)

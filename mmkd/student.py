@@ -1,0 +1,55 @@
+"""The student of a distillation run as a plain model of MMDetection or MMPretrain."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from mmkd.model_config import model_config
+
+PREFIX = 'architecture.'
+# What a distillation algorithm saves beside its student.
+OTHER_PREFIXES = ('distiller.', 'teacher.', 'data_preprocessor.')
+
+
+def student_config(cfg: Config) -> Config:
+    """Return ``cfg`` with its distillation algorithm replaced by the student alone.
+
+    Data, schedule and evaluation stay; a config without a student is returned as it is.
+    """
+    student = cfg.model.get('architecture')
+    if student is None:
+        return cfg
+    plain = Config(cfg._cfg_dict.to_dict())
+    if 'cfg_path' in student:
+        model, scope = model_config(**student)
+        plain.model = model
+        plain.setdefault('default_scope', scope)
+    else:
+        plain.model = student
+    return plain
+
+
+def student_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the student's part of a distillation checkpoint, under its plain names.
+
+    Args:
+        state_dict: Of a distillation algorithm, or of a plain model (returned unchanged).
+
+    Raises:
+        ValueError: If a tensor belongs neither to the student nor to the distillation.
+
+    Example:
+        >>> student_state_dict({'architecture.neck.architecture.w': 1, 'distiller.w': 2})
+        {'neck.architecture.w': 1}
+    """
+    state_dict = {name.removeprefix('module.'): value for name, value in state_dict.items()}
+    if not any(name.startswith(PREFIX) for name in state_dict):
+        return state_dict
+    foreign = [n for n in state_dict if not n.startswith((PREFIX, *OTHER_PREFIXES))]
+    if foreign:
+        raise ValueError(
+            f'checkpoint: expected names that start with {PREFIX} or {OTHER_PREFIXES}, '
+            f'got {foreign[:5]}'
+        )
+    return {n.removeprefix(PREFIX): v for n, v in state_dict.items() if n.startswith(PREFIX)}

@@ -1,0 +1,133 @@
+"""A teacher that never learns, moves or is saved by accident."""
+
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from mmkd.model_config import build_model
+from mmkd.teachers.normalisation import Renormalise
+from mmkd.checkpoint import assert_unchanged, load_all, read_state_dict
+
+FORWARDS = ('features', 'tensor', 'loss')
+PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
+
+
+class FrozenTeacher:
+    """A model in eval mode, without gradients, outside the student's module tree.
+
+    It is not an ``nn.Module``: what owns it neither optimises nor saves nor synchronises nor
+    copies it. The model follows the device of its inputs.
+
+    Args:
+        checkpoint: Path or URL of its weights; every tensor has to match. ``None`` keeps the
+            initialisation that the model's config names (with a warning).
+        precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``; ``None`` follows the student's autocast.
+        forward: What to run: ``'features'`` (backbone and neck), ``'tensor'`` (the network
+            without losses and post-processing), ``'loss'`` (as in training); ``None`` (default)
+            leaves the choice to the algorithm: the least that produces what is recorded.
+        model: Config of the model, given as further keys: ``cfg_path`` and overrides, or
+            ``type`` and arguments (see :func:`mmkd.model_config.build_model`).
+
+    Raises:
+        FileNotFoundError: If the checkpoint does not exist.
+        ValueError: If it is truncated or does not match, or an argument is not one of those
+            above.
+    """
+
+    def __init__(
+        self,
+        model: BaseModel | Mapping[str, Any],
+        checkpoint: str | None = None,
+        *,
+        precision: str | None = None,
+        forward: str | None = None,
+    ) -> None:
+        if precision is not None and precision not in PRECISIONS:
+            raise ValueError(f'precision: expected one of {[*PRECISIONS]} or None, got {precision!r}')
+        if forward is not None and forward not in FORWARDS:
+            raise ValueError(f'forward: expected one of {[*FORWARDS]} or None, got {forward!r}')
+        self.precision, self.forward = precision, forward
+        self.model = build_model(model).requires_grad_(False).eval()
+        for module in self.model.modules():
+            # A recorded output must not be overwritten by the activation after it.
+            if getattr(module, 'inplace', False):
+                module.inplace = False
+        self._renormalise = Renormalise(None, None)
+        self._load(checkpoint)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> 'FrozenTeacher':
+        """Build from one flat dict: the arguments of this class beside those of the model."""
+        model = dict(config)
+        own = {k: model.pop(k) for k in ('checkpoint', 'precision', 'forward') if k in model}
+        return cls(model, **own)
+
+    def _load(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            self.model.init_weights()
+            print_log(
+                'teacher: no checkpoint, it keeps its initial weights', 'current', level=logging.WARNING
+            )
+        else:
+            load_all(self.model, read_state_dict(checkpoint), checkpoint)
+        self._remember()
+
+    def _remember(self) -> None:
+        state = self.model.state_dict()
+        self._reference: dict[str, Tensor] | None = {k: v.cpu().clone() for k, v in state.items()}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The model's weights."""
+        return self.model.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], source: str) -> None:
+        """Replace all weights, by those of a checkpoint that was saved with its teacher."""
+        load_all(self.model, state_dict, source)
+        self._remember()
+
+    def follow(self, student_preprocessor: nn.Module | None) -> None:
+        """Expect batches made by the student's data preprocessor, and renormalise them."""
+        own = getattr(self.model, 'data_preprocessor', None)
+        self._renormalise = Renormalise(student_preprocessor, own)
+
+    def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
+        return self  # a copy of the student (an EMA, say) is taught by the same teacher
+
+    @torch.no_grad()
+    def __call__(
+        self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None = None
+    ) -> Any:
+        """Run the teacher on the student's batch.
+
+        Args:
+            inputs: (B, 3, H, W), preprocessed for the student.
+            data_samples: The batch's samples.
+
+        Returns:
+            What the model returns; usually only what was recorded on the way matters.
+        """
+        if self._reference is not None:
+            assert_unchanged(self.model, self._reference)
+            self._reference = None
+        if next(self.model.parameters()).device != inputs.device:
+            self.model.to(inputs.device)
+        with self._autocast(inputs.device.type):
+            return self._run(self._renormalise(inputs, data_samples), data_samples)
+
+    def _autocast(self, device: str) -> contextlib.AbstractContextManager:
+        if self.precision is None:
+            return contextlib.nullcontext()
+        dtype = PRECISIONS[self.precision]
+        return torch.autocast(device, dtype=dtype, enabled=dtype is not torch.float32)
+
+    def _run(self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None) -> Any:
+        if self.forward == 'features':
+            return self.model.extract_feat(inputs)
+        return self.model(inputs, data_samples, mode=self.forward or 'tensor')
