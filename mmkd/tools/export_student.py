@@ -1,0 +1,50 @@
+"""Export the student of a distillation checkpoint as a plain checkpoint of MMDetection."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+import mmkd.registry  # noqa: F401
+from mmkd.checkpoint import read_checkpoint
+from mmkd.student import student_config, student_state_dict
+from mmkd.tools.options import load_config
+
+# The training log and the distillation config are of no use to a plain model.
+KEPT_META = ('dataset_meta', 'epoch', 'iter', 'mmengine_version', 'seed', 'time')
+
+
+def export(checkpoint: str, out: str | Path) -> int:
+    """Write the student alone, and return the number of its tensors.
+
+    Raises:
+        ValueError: If the checkpoint has no student.
+    """
+    loaded = read_checkpoint(checkpoint)
+    state_dict = student_state_dict(loaded.get('state_dict', loaded))
+    meta = {k: v for k, v in loaded.get('meta', {}).items() if k in KEPT_META}
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(meta=meta, state_dict=state_dict), out)
+    return len(state_dict)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Export."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('checkpoint', help='of a distillation run')
+    parser.add_argument('out', help='file to write, e.g. student.pth')
+    parser.add_argument(
+        '--config', help="the run's config: also write the student's plain config beside `out`"
+    )
+    args = parser.parse_args(argv)
+    count = export(args.checkpoint, args.out)
+    print(f'{args.out}: {count} tensors')
+    if args.config is not None:
+        config = Path(args.out).with_suffix('.py')
+        student_config(load_config(args.config)).dump(config)
+        print(config)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# What dist_train.sh and dist_test.sh share: dist_run.sh PROCESSES SCRIPT [arguments of the script]
+set -euo pipefail
+processes=$1
+shift
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}"
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    --nproc_per_node="$processes" \
+    "$1" "${@:2}" --launcher pytorch
