@@ -1,0 +1,221 @@
+"""Linear centred kernel alignment (CKA), biased and unbiased."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+MIN_UNBIASED_ROWS = 4
+# Deviations below this many ulps of the data's own magnitude are rounding, not signal.
+_ROUNDING_ULPS = 16
+
+
+class Gram(NamedTuple):
+    """Gram matrix of the (centred) rows, and the squared norm that centring removed."""
+
+    matrix: Tensor  # (..., N, N)
+    removed: Tensor  # (...)
+
+
+def cka(
+    x: Tensor,
+    y: Tensor,
+    *,
+    center: bool = True,
+    unbiased: bool = False,
+    degenerate: float = 0.0,
+) -> Tensor:
+    r"""Linear CKA of two sets of representations of the same N things.
+
+    .. math::
+        \mathrm{CKA} = \frac{\langle K, L \rangle_F}{\|K\|_F \|L\|_F}
+                     = \frac{\|Y^\top X\|_F^2}{\|X^\top X\|_F \|Y^\top Y\|_F},
+        \qquad K = X X^\top,\; L = Y Y^\top
+
+    Kornblith et al., "Similarity of Neural Network Representations Revisited" (2019), eq. 1-4.
+    Whichever side is smaller is computed, N x N or P x Q. The value is invariant under rotation
+    and isotropic scaling of either argument, and never above 1.
+
+    Args:
+        x: Representations. Shape (..., N, P): rows are the things compared.
+        y: Representations. Shape (..., N, Q); leading dimensions broadcast with those of ``x``.
+        center: Subtract each column's mean over the N rows first. Without it, unrelated
+            non-negative features read close to 1.
+        unbiased: Use the HSIC_1 estimator (Song et al. 2012; Nguyen et al. 2021, eq. 3), which is
+            centred by definition, needs N >= 4, and has mean near 0 for unrelated features where
+            the biased value grows with P / N.
+        degenerate: Value, with a zero gradient, where either Gram matrix vanishes up to rounding
+            (constant, zero or, when centred, single-row input).
+
+    Returns:
+        Shape (...), in float32, or float64 if an argument is float64. Half precision inputs are
+        upcast and autocast is off inside.
+
+    Raises:
+        ValueError: If the row counts differ, or do not suit ``unbiased``.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+        >>> cka(x, 3 * x + 5)
+        tensor(1.)
+        >>> cka(x, x[:, :1])
+        tensor(0.7906)
+    """
+    _check(x, y, center, unbiased)
+    rows, widths = x.shape[-2], (x.shape[-1], y.shape[-1])
+    with torch.autocast(x.device.type, enabled=False):
+        x, y = upcast(x), upcast(y)
+        if rows <= max(widths):
+            similarity, vanishing = compare_grams(gram(x, center), gram(y, center), unbiased)
+        else:
+            similarity, vanishing = _compare_features(x, y, center, unbiased)
+        return similarity.masked_fill(vanishing, degenerate)
+
+
+def upcast(x: Tensor) -> Tensor:
+    """``x`` in float32, or unchanged in float64."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def gram(x: Tensor, center: bool = True, *, overwrite: bool = False) -> Gram:
+    """Gram matrix of the rows of ``x``, shape (..., N, P), with a closed-form gradient.
+
+    Args:
+        x: Matrices in float32 or float64.
+        center: Subtract each column's mean first.
+        overwrite: Centre in place; ``x`` must be a temporary that nothing else reads.
+    """
+    return Gram(*_Gram.apply(x, center, overwrite))
+
+
+class _Gram(torch.autograd.Function):
+    """K = (Hx)(Hx)^T: one matrix product backward, and centring there costs only N x N."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, center: bool, overwrite: bool) -> tuple[Tensor, Tensor]:
+        removed = x.new_zeros(x.shape[:-2])
+        if center:
+            mean = x.mean(-2, keepdim=True)
+            removed = x.shape[-2] * mean.square().sum((-2, -1))
+            x = x.sub_(mean) if overwrite else x - mean
+        ctx.save_for_backward(x)
+        ctx.center = center
+        ctx.mark_non_differentiable(removed)
+        return x @ x.mT, removed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        grad = grad + grad.mT
+        if ctx.center:
+            grad = grad - grad.mean(-2, keepdim=True)
+        return grad @ x, None, None
+
+
+def compare_grams(first: Gram, second: Gram, unbiased: bool = False) -> tuple[Tensor, Tensor]:
+    """Cosine of two Gram matrices, and where it is undefined because one vanishes."""
+    k, k_vanishing = _unit(first, unbiased)
+    l, l_vanishing = _unit(second, unbiased)  # noqa: E741  (K and L are the literature's names)
+    # For unit vectors cos = 1 - |k - l|^2 / 2: at most 1, and exactly 1 with no gradient if equal.
+    return 1 - (k - l).square().sum((-2, -1)) / 2, k_vanishing | l_vanishing
+
+
+def _unit(k: Gram, unbiased: bool) -> tuple[Tensor, Tensor]:
+    """Gram matrix at unit Frobenius norm (U-centred first if unbiased), and where it vanishes."""
+    trace = k.matrix.detach().diagonal(dim1=-2, dim2=-1).sum(-1)
+    vanishing = _vanishes(trace, k.removed)
+    # The result is scale invariant: dividing by the trace, a constant, keeps squares in range.
+    matrix = k.matrix / trace.masked_fill(vanishing, 1.0)[..., None, None]
+    if unbiased:
+        before = _norm(matrix.detach())
+        matrix = _u_center(matrix)
+        vanishing = vanishing | (_norm(matrix.detach()) <= _tolerance(matrix) * before)
+    norm = _norm(matrix).masked_fill(vanishing, 1.0)
+    return matrix / norm[..., None, None], vanishing
+
+
+def _u_center(k: Tensor) -> Tensor:
+    """U-centred Gram matrix of centred rows: inner products of these are HSIC_1 times N (N - 3).
+
+    Szekely & Rizzo 2014; row i of a centred Gram matrix without its diagonal sums to -K_ii.
+    """
+    n = k.shape[-1]
+    diagonal = k.diagonal(dim1=-2, dim2=-1)
+    row = diagonal[..., :, None] + diagonal[..., None, :]
+    total = diagonal.sum(-1)[..., None, None]
+    centred = k + row / (n - 2) - total / ((n - 1) * (n - 2))
+    return centred.masked_fill(torch.eye(n, dtype=torch.bool, device=k.device), 0.0)
+
+
+def _compare_features(x: Tensor, y: Tensor, center: bool, unbiased: bool) -> tuple[Tensor, Tensor]:
+    """The same as `compare_grams` from the P x Q side, for many rows of few columns."""
+    x, x_vanishing = _scaled(x, center)
+    y, y_vanishing = _scaled(y, center)
+    xx, xx_vanishing = _inner(x, x, unbiased)
+    yy, yy_vanishing = _inner(y, y, unbiased)
+    xy, _ = _inner(x, y, unbiased)
+    vanishing = x_vanishing | y_vanishing | xx_vanishing | yy_vanishing
+    norms = (xx * yy).masked_fill(vanishing, 1.0).sqrt()
+    return (xy / norms).clamp(-1.0, 1.0), vanishing
+
+
+def _scaled(x: Tensor, center: bool) -> tuple[Tensor, Tensor]:
+    """Centred rows at unit Frobenius norm, and where nothing is left after centring."""
+    removed = x.new_zeros(x.shape[:-2])
+    if center:
+        mean = x.mean(-2, keepdim=True)
+        removed = x.shape[-2] * mean.detach().square().sum((-2, -1))
+        x = x - mean
+    trace = x.detach().square().sum((-2, -1))
+    vanishing = _vanishes(trace, removed)
+    return x / trace.masked_fill(vanishing, 1.0).sqrt()[..., None, None], vanishing
+
+
+def _inner(x: Tensor, y: Tensor, unbiased: bool) -> tuple[Tensor, Tensor]:
+    """<K, L> of the (U-centred) Gram matrices, without forming them, and where it is rounding."""
+    biased = (x.mT @ y).square().sum((-2, -1))
+    if not unbiased:
+        return biased, torch.zeros_like(biased, dtype=torch.bool)
+    n = x.shape[-2]
+    k_ii, l_ii = x.square().sum(-1), y.square().sum(-1)
+    traces = k_ii.sum(-1) * l_ii.sum(-1)
+    inner = biased - n / (n - 2) * (k_ii * l_ii).sum(-1) + traces / ((n - 1) * (n - 2))
+    return inner, inner.detach() <= _tolerance(x) * biased.detach()
+
+
+def _vanishes(trace: Tensor, removed: Tensor) -> Tensor:
+    # `<=` is False for NaN, so that a diverged network shows as NaN and not as a perfect match.
+    smallest = torch.finfo(trace.dtype).tiny
+    return trace <= (_tolerance(trace) ** 2 * removed).clamp(min=smallest)
+
+
+def _tolerance(x: Tensor) -> float:
+    return _ROUNDING_ULPS * torch.finfo(x.dtype).eps
+
+
+def _norm(matrix: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(matrix, dim=(-2, -1))
+
+
+def _check(x: Tensor, y: Tensor, center: bool, unbiased: bool) -> None:
+    if x.ndim < 2:
+        raise ValueError(f'x: expected a shape (..., N, P), got {tuple(x.shape)}')
+    if y.ndim < 2 or y.shape[-2] != x.shape[-2]:
+        raise ValueError(
+            f'y: expected a shape (..., {x.shape[-2]}, Q) with as many rows as x, '
+            f'got {tuple(y.shape)}'
+        )
+    if unbiased:
+        check_unbiased(center, 'x', x.shape[-2])
+
+
+def check_unbiased(center: bool, name: str, rows: int) -> None:
+    """Raise ValueError unless ``center`` and the ``rows`` of ``name`` suit the estimator."""
+    if not center:
+        raise ValueError('center: expected True with unbiased=True, which centres, got False')
+    if rows < MIN_UNBIASED_ROWS:
+        raise ValueError(
+            f'{name}: expected at least {MIN_UNBIASED_ROWS} rows for unbiased=True, got {rows}'
+        )

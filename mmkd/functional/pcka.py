@@ -1,0 +1,89 @@
+"""Patch-based CKA (PCKA): CKA between the patches of two feature maps."""
+
+import torch
+from torch import Tensor
+
+from mmkd.functional.checks import check_positive_int, check_same_shape
+from mmkd.functional.cka import check_unbiased, cka, compare_grams, gram, upcast
+from mmkd.functional.patches import check_feature_map, fitting_patch_size, to_patches
+
+
+def pcka(
+    student: Tensor,
+    teacher: Tensor,
+    patch_size: int = 16,
+    *,
+    average: str = 'channel',
+    fit: str = 'resize',
+    center: bool = True,
+    unbiased: bool = False,
+    min_patches: int = 4,
+    transpose: bool = False,
+) -> Tensor:
+    """Patch-based CKA similarity of two feature maps.
+
+    Both maps are cut into N patches; CKA of the patches is averaged over channels, images or
+    positions in a patch. "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024),
+    sec. 3.4, eq. 9 and Table 5.
+
+    Args:
+        student: Shape (B, C, H, W).
+        teacher: Shape (B, C, H, W).
+        patch_size: Side of a patch in pixels. It is halved until the map has ``min_patches``.
+        average: ``'channel'``, ``'batch'`` or ``'spatial'``; see :func:`to_patches`.
+        fit: ``'resize'`` or ``'pad'``; see :func:`to_patches`.
+        center: Subtract the mean patch first, as CKA does. The authors' code does not.
+        unbiased: Use the unbiased estimator; see :func:`cka`.
+        min_patches: Fewest patches to compare.
+        transpose: Compare the features over the patches, CKA(X^T, Y^T), in place of the patches.
+
+    Returns:
+        A scalar, at most 1. Groups in which a map is constant count as 1, with a zero gradient;
+        so does a map of fewer than ``min_patches`` pixels.
+
+    Raises:
+        ValueError: If the shapes differ or an argument is out of its range.
+
+    Example:
+        >>> feature = torch.randn(2, 8, 20, 30)
+        >>> round(pcka(feature, 2 * feature + 1, patch_size=4).item(), 4)
+        1.0
+    """
+    _check(student, teacher, patch_size, center, unbiased, min_patches)
+    size = (student.shape[2], student.shape[3])
+    fitting = fitting_patch_size(size, patch_size, min_patches)
+    if fitting is None:
+        return upcast(student).flatten()[:0].sum() + 1  # in the graph, for backward()
+
+    def matrices(feature: Tensor) -> Tensor:
+        patches = to_patches(upcast(feature), fitting, average=average, fit=fit)
+        return patches.mT if transpose else patches
+
+    with torch.autocast(student.device.type, enabled=False):
+        y = matrices(teacher)
+        if y.shape[-2] > y.shape[-1]:
+            x = matrices(student)
+            return cka(x, y, center=center, unbiased=unbiased, degenerate=1.0).mean()
+        if unbiased:
+            check_unbiased(center, 'student', y.shape[-2])
+        target = gram(y, center, overwrite=True)
+        del y  # only its N x N Gram matrix stays while the student's patches are made
+        source = gram(matrices(student), center, overwrite=True)
+        similarity, vanishing = compare_grams(source, target, unbiased)
+        return similarity.masked_fill(vanishing, 1.0).mean()
+
+
+def _check(
+    student: Tensor,
+    teacher: Tensor,
+    patch_size: int,
+    center: bool,
+    unbiased: bool,
+    min_patches: int,
+) -> None:
+    check_feature_map('student', student)
+    check_same_shape(student, teacher)
+    check_positive_int('patch_size', patch_size)
+    check_positive_int('min_patches', min_patches)
+    if unbiased:
+        check_unbiased(center, 'min_patches', min_patches)

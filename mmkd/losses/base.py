@@ -1,0 +1,101 @@
+"""What losses over the levels of a feature pyramid share."""
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmkd.functional.checks import check_same_shape
+
+Levels = Tensor | Sequence[Tensor]
+
+
+class LevelLoss(nn.Module, metaclass=ABCMeta):
+    """A weighted sum over pyramid levels of a loss between two feature maps of one shape.
+
+    Subclasses implement :meth:`level_loss`.
+
+    Args:
+        levels: Indices of the recorded levels to compare; None means all.
+        loss_weight: Factor of the sum.
+    """
+
+    def __init__(self, levels: Sequence[int] | None = None, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if levels is not None:
+            _check_level_indices(levels)
+        check_non_negative('loss_weight', loss_weight)
+        self.levels = None if levels is None else tuple(levels)
+        self.loss_weight = loss_weight
+
+    def forward(self, student: Levels, teacher: Levels) -> Tensor:
+        """Weighted sum of the levels' losses.
+
+        Args:
+            student: A feature map, or a sequence of them, one a level.
+            teacher: The same, level by level of the student's shapes. No gradient flows into it.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
+            ValueError: If levels are missing or differ in shape.
+        """
+        losses = []
+        for position, (name, s, t) in enumerate(self._pairs(student, teacher)):
+            check_same_shape(s, t, name)
+            losses.append(self.level_loss(s, t.detach(), position))
+        return self.loss_weight * torch.stack(losses).sum()
+
+    @abstractmethod
+    def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
+        """Loss of one level, a scalar; ``position`` counts the compared levels from 0."""
+
+    def _pairs(self, student: Levels, teacher: Levels) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Name, for errors, and maps of each compared level."""
+        students, teachers = _as_tuple('student', student), _as_tuple('teacher', teacher)
+        if self.levels is None and len(students) != len(teachers):
+            raise ValueError(
+                f"teacher: expected the student's {len(students)} levels, got {len(teachers)}; "
+                'choose with `levels`'
+            )
+        for level in range(len(students)) if self.levels is None else self.levels:
+            _check_has_level('student', students, level)
+            _check_has_level('teacher', teachers, level)
+            name = 'teacher' if isinstance(teacher, Tensor) else f'teacher[{level}]'
+            yield name, students[level], teachers[level]
+
+
+def check_non_negative(name: str, value: float) -> None:
+    """Raise ValueError, naming ``name``, unless ``value`` is a finite number >= 0."""
+    if not 0 <= value < float('inf'):
+        raise ValueError(f'{name}: expected a finite number >= 0, got {value!r}')
+
+
+def _check_level_indices(levels: Sequence[int]) -> None:
+    indices = [i for i in levels if isinstance(i, int) and i >= 0]
+    if not indices or len(set(indices)) != len(levels):
+        raise ValueError(f'levels: expected distinct indices >= 0, at least one, got {levels!r}')
+
+
+def _check_has_level(name: str, features: tuple[Tensor, ...], level: int) -> None:
+    if level >= len(features):
+        raise ValueError(f'{name}: expected a level of index {level}, got {len(features)} levels')
+
+
+def _as_tuple(name: str, value: Levels) -> tuple[Tensor, ...]:
+    features = (value,) if isinstance(value, Tensor) else value
+    is_sequence = isinstance(features, tuple | list) and len(features) > 0
+    if not is_sequence or not all(isinstance(feature, Tensor) for feature in features):
+        raise TypeError(
+            f'{name}: expected a Tensor or a non-empty tuple of Tensors, got {_describe(value)}'
+        )
+    return tuple(features)
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return f'{type(value).__name__} of {[type(item).__name__ for item in value]}'
+    return type(value).__name__

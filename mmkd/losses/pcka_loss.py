@@ -1,0 +1,134 @@
+"""Patch-based CKA loss for dense features."""
+
+import math
+import warnings
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mmkd.functional import pcka
+from mmkd.functional.checks import check_choice, check_positive_int
+from mmkd.functional.cka import check_unbiased
+from mmkd.functional.patches import AVERAGES, FITS
+from mmkd.losses.base import LevelLoss, Levels, check_non_negative
+from mmkd.registry import MODELS
+
+
+@MODELS.register_module()
+class PCKALoss(LevelLoss):
+    r"""Distance, by patch-based CKA, between the feature pyramids of student and teacher.
+
+    .. math::
+        L = \gamma \sum_{\mathrm{levels}} \left[ 1 - \mathrm{PCKA}(S, T)
+            + w_{\mathrm{inter}} \, (1 - \mathrm{PCKA}^\top(S, T)) \right]
+
+    "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), eq. 9. The APs
+    published there were obtained with ``center=False``. The mathematics is
+    :func:`mmkd.functional.pcka`.
+
+    Args:
+        patch_size: Side of a patch in pixels of the feature map. A level with fewer than
+            ``min_patches`` patches halves it until it has enough.
+        average: What CKA is averaged over: ``'channel'``, ``'batch'`` (images) or ``'spatial'``
+            (positions in a patch); one for all levels or a sequence of one a level.
+        fit: If a map is not a multiple of the patch: ``'resize'`` stretches it bilinearly to the
+            next multiple, ``'pad'`` adds zeros.
+        center: Subtract the mean patch, as CKA does by definition.
+        unbiased: Use the unbiased estimator of CKA; needs ``min_patches >= 4``. It may be below
+            0, so that a level's distance may exceed 1.
+        inter_weight: Weight of the same distance with patches and features exchanged.
+        min_patches: Fewest patches of a level. One with fewer pixels contributes 0, and warns
+            once.
+        levels: Indices of the recorded levels to compare; None means all.
+        loss_weight: The paper's gamma.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import torch
+        >>> pyramid = (torch.randn(2, 8, 32, 48), torch.randn(2, 8, 16, 24))
+        >>> loss = PCKALoss(patch_size=8)
+        >>> loss(pyramid, tuple(3 * level for level in pyramid)) < 1e-4
+        tensor(True)
+    """
+
+    def __init__(
+        self,
+        patch_size: int = 16,
+        average: str | Sequence[str] = 'channel',
+        fit: str = 'resize',
+        center: bool = True,
+        unbiased: bool = False,
+        inter_weight: float = 0.0,
+        min_patches: int = 4,
+        levels: Sequence[int] | None = None,
+        loss_weight: float = 10.0,
+    ) -> None:
+        super().__init__(levels=levels, loss_weight=loss_weight)
+        check_positive_int('patch_size', patch_size)
+        check_positive_int('min_patches', min_patches)
+        check_choice('fit', fit, FITS)
+        check_non_negative('inter_weight', inter_weight)
+        for name in [average] if isinstance(average, str) else average:
+            check_choice('average', name, AVERAGES)
+        if unbiased:
+            check_unbiased(center, 'min_patches', min_patches)
+        self.patch_size = patch_size
+        self.average = average if isinstance(average, str) else tuple(average)
+        self.fit = fit
+        self.center = center
+        self.unbiased = unbiased
+        self.inter_weight = inter_weight
+        self.min_patches = min_patches
+        self._warned: set[int] = set()
+        if self.levels is not None:
+            self._check_average(len(self.levels))
+
+    def forward(self, student: Levels, teacher: Levels) -> Tensor:
+        """Weighted sum of the levels' distances; see :meth:`LevelLoss.forward`."""
+        if self.levels is None:
+            self._check_average(1 if isinstance(student, Tensor) else len(student))
+        return super().forward(student, teacher)
+
+    def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
+        """Distance of one level: the patches', plus the features' if weighted."""
+        self._warn_if_too_small(student, position)
+        distance = 1 - self._similarity(student, teacher, position, transpose=False)
+        if self.inter_weight:
+            transposed = self._similarity(student, teacher, position, transpose=True)
+            distance = distance + self.inter_weight * (1 - transposed)
+        return distance
+
+    def _similarity(
+        self, student: Tensor, teacher: Tensor, position: int, transpose: bool
+    ) -> Tensor:
+        return pcka(
+            student,
+            teacher,
+            self.patch_size,
+            average=self.average if isinstance(self.average, str) else self.average[position],
+            fit=self.fit,
+            center=self.center,
+            unbiased=self.unbiased,
+            min_patches=self.min_patches,
+            transpose=transpose,
+        )
+
+    def _warn_if_too_small(self, student: Tensor, position: int) -> None:
+        size = (student.shape[-2], student.shape[-1])
+        if position in self._warned or math.prod(size) >= self.min_patches:
+            return
+        self._warned.add(position)
+        warnings.warn(
+            f'PCKALoss: compared level {position} has {size[0]} x {size[1]} pixels, fewer than '
+            f'min_patches={self.min_patches}; such maps contribute 0',
+            stacklevel=2,
+        )
+
+    def _check_average(self, num_levels: int) -> None:
+        if not isinstance(self.average, str) and len(self.average) != num_levels:
+            raise ValueError(
+                f'average: expected one for each of the {num_levels} compared levels, '
+                f'got {self.average}'
+            )
