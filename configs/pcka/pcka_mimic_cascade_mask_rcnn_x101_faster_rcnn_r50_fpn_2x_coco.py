@@ -1,0 +1,18 @@
+_base_ = './pcka_cascade_mask_rcnn_x101_faster_rcnn_r50_fpn_2x_coco.py'
+
+model = dict(
+    distiller=dict(
+        connectors=dict(
+            mimic=dict(type='mmkd.LevelwiseConv', in_channels=256, out_channels=256, num_levels=4)
+        ),
+        distill_losses=dict(
+            loss_mimic=dict(type='mmkd.MimicLoss', levels=(0, 1, 2, 3), loss_weight=1.0)
+        ),
+        loss_forward_mappings=dict(
+            loss_mimic=dict(
+                student=dict(from_student=True, recorder='fpn', connector='mimic'),
+                teacher=dict(from_student=False, recorder='fpn'),
+            )
+        ),
+    )
+)
