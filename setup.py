@@ -18,12 +18,23 @@ STACK = [
     'tensorboard>=2.12',
 ]
 LITE = ['mmcv-lite==2.1.0']
-DEV = ['pytest>=8', 'pytest-timeout>=2', 'pytest-xdist>=3', 'ruff>=0.9', 'mypy>=1.10', 'pre-commit>=3.5']
+DEV = [
+    'pytest>=8',
+    'pytest-timeout>=2',
+    'pytest-xdist>=3',
+    'ruff>=0.9',
+    'mypy>=1.10',
+    'pre-commit>=3.5',
+]
 
 
 def compiled_mmcv() -> bool:
     """Whether this environment has `mmcv`: `mmcv-lite` has the same files and would replace them."""
-    places = {sysconfig.get_path('purelib'), sysconfig.get_path('platlib'), site.getusersitepackages()}
+    places = {
+        sysconfig.get_path('purelib'),
+        sysconfig.get_path('platlib'),
+        site.getusersitepackages(),
+    }
     return any(d.metadata['Name'] == 'mmcv' for d in distributions(path=sorted(places)))
 
 

@@ -1,6 +1,5 @@
 """Read checkpoints safely, and load all of one or stop with what did not match."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +19,7 @@ def read_checkpoint(path: str) -> dict:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If the file or URL cannot be fetched.
         ValueError: If the file is truncated, no checkpoint, or holds more than plain data.
     """
     local = Path(path).expanduser()
@@ -27,11 +27,14 @@ def read_checkpoint(path: str) -> dict:
         raise FileNotFoundError(f'checkpoint: no such file: {path}')
     try:
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        size = f' ({local.stat().st_size} bytes)' if local.is_file() else ''
+    except OSError as error:
+        raise OSError(f'checkpoint: cannot fetch {path}: {error}') from error
+    except Exception as error:  # a file that is no checkpoint fails in any way
+        kept = f'its download is kept in {torch.hub.get_dir()}/checkpoints'
+        file = f'{local.stat().st_size} bytes' if local.is_file() else kept
         raise ValueError(
-            f'checkpoint: cannot read {path}{size}; it is truncated, not a PyTorch checkpoint, or '
-            f'holds more than weights and a training log: {error}'
+            f'checkpoint: cannot read {path} ({file}); it is truncated, not a PyTorch checkpoint, '
+            f'or holds more than weights and a training log: {error}'
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'checkpoint: expected a dict in {path}, got {type(checkpoint).__name__}')
@@ -46,7 +49,8 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     """
     checkpoint = read_checkpoint(path)
     state_dict = checkpoint.get('state_dict', checkpoint)
-    if not all(isinstance(value, Tensor) for value in state_dict.values()):
+    is_mapping = isinstance(state_dict, Mapping)
+    if not is_mapping or not all(isinstance(value, Tensor) for value in state_dict.values()):
         raise ValueError(f'checkpoint: expected a state dict of tensors in {path}')
     return {name.removeprefix('module.'): value for name, value in state_dict.items()}
 
@@ -70,29 +74,32 @@ def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) ->
         CheckpointMismatchError: Lists tensors missing, unexpected and of another shape.
     """
     own = model.state_dict()
-    different = [
-        f'{name}: the model has {tuple(own[name].shape)}, the file {tuple(value.shape)}'
+    different = {
+        name: f'{name}: the model has {tuple(own[name].shape)}, the file {tuple(value.shape)}'
         for name, value in state_dict.items()
         if name in own and own[name].shape != value.shape
-    ]
-    fitting = {k: v for k, v in state_dict.items() if k not in own or own[k].shape == v.shape}
-    # The model's own loading hooks may rename keys, so only they can tell what is missing.
-    missing, unexpected = model.load_state_dict(fitting, strict=False)
-    mismatched = {row.partition(':')[0] for row in different}
+    }
+    fitting = {name: value for name, value in state_dict.items() if name not in different}
+    mismatch = f'checkpoint: {source} does not match {type(model).__name__}'
+    try:
+        # The model's own loading hooks may rename keys, so only they can tell what is missing.
+        missing, unexpected = model.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:  # the shape of a renamed tensor
+        raise CheckpointMismatchError(f'{mismatch}\n{error}') from error
     missing = [
         name
         for name in missing
-        if name not in mismatched and not name.endswith('num_batches_tracked')
+        if name not in different and not name.endswith('num_batches_tracked')
     ]
     if missing or unexpected or different:
         hint = ''
         if any(name.startswith('architecture.') for name in unexpected):
             hint = '\nThis is a distillation checkpoint: export its student first.'
         raise CheckpointMismatchError(
-            f'checkpoint: {source} does not match {type(model).__name__}'
+            mismatch
             + _listed('missing in the file', missing)
             + _listed('not in the model', unexpected)
-            + _listed('of another shape', different)
+            + _listed('of another shape', [*different.values()])
             + hint
         )
 

@@ -12,8 +12,12 @@ from mmengine.registry import DefaultScope
 from mmkd.registry import MODELS
 
 
-def model_config(cfg_path: str, *, pretrained: bool = False, **overrides: Any) -> tuple[dict, str]:
+def model_config(
+    cfg_path: str, *, pretrained: bool = False, **overrides: Any
+) -> tuple[dict, str | None]:
     """Return the ``model`` part of a config file, changed by ``overrides``, and its scope.
+
+    The scope is None if the file names none and belongs to no package.
 
     Args:
         cfg_path: ``'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'`` or the path of a file.
@@ -23,7 +27,7 @@ def model_config(cfg_path: str, *, pretrained: bool = False, **overrides: Any) -
             ``bbox_head=dict(num_classes=2)``.
 
     Raises:
-        ValueError: If the file has no ``model``.
+        ValueError: If the file has no ``model``, or the model zoo no weights for it.
     """
     if '::' in cfg_path:
         cfg = get_config(cfg_path, pretrained=pretrained)
@@ -35,11 +39,13 @@ def model_config(cfg_path: str, *, pretrained: bool = False, **overrides: Any) -
     if 'data_preprocessor' in cfg:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     if pretrained:
-        model.init_cfg = dict(type='Pretrained', checkpoint=cfg.model_path)
-    merged = Config(dict(model=model))
-    merged.merge_from_dict(dict(model=overrides))
-    scope = cfg.get('default_scope') or cfg_path.partition('::')[0]
-    return merged.model, scope
+        if 'model_path' not in cfg:
+            raise ValueError(f'pretrained: the model zoo names no weights for {cfg_path}')
+        model.init_cfg = {'type': 'Pretrained', 'checkpoint': cfg.model_path}
+    merged = Config({'model': model})
+    merged.merge_from_dict({'model': overrides})
+    package, separator, _ = cfg_path.partition('::')
+    return merged.model, cfg.get('default_scope') or (package if separator else None)
 
 
 def build_model(model: BaseModel | Mapping[str, Any]) -> BaseModel:

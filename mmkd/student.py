@@ -15,19 +15,29 @@ OTHER_PREFIXES = ('distiller.', 'teacher.', 'data_preprocessor.')
 def student_config(cfg: Config) -> Config:
     """Return ``cfg`` with its distillation algorithm replaced by the student alone.
 
-    Data, schedule and evaluation stay; a config without a student is returned as it is.
+    Data, preprocessing, schedule and evaluation stay; a config without a student is returned as
+    it is.
     """
-    student = cfg.model.get('architecture')
-    if student is None:
+    if 'architecture' not in cfg.model:
         return cfg
     plain = Config(cfg._cfg_dict.to_dict())
-    if 'cfg_path' in student:
-        model, scope = model_config(**student)
-        plain.model = model
-        plain.setdefault('default_scope', scope)
+    algorithm = plain.model
+    if 'cfg_path' in algorithm.architecture:
+        plain.model, scope = model_config(**algorithm.architecture)
+        if scope is not None:
+            plain.setdefault('default_scope', scope)
     else:
-        plain.model = student
+        plain.model = algorithm.architecture
+    # The algorithm's preprocessor, which the runner takes from the config, replaces the student's.
+    preprocessor = algorithm.get('data_preprocessor') or plain.get('data_preprocessor')
+    if preprocessor is not None:
+        plain.model.data_preprocessor = preprocessor
     return plain
+
+
+def has_student(state_dict: Mapping[str, Any]) -> bool:
+    """Whether these are the tensors of a distillation algorithm, not those of a plain model."""
+    return any(name.removeprefix('module.').startswith(PREFIX) for name in state_dict)
 
 
 def student_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,8 +53,9 @@ def student_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
         >>> student_state_dict({'architecture.neck.architecture.w': 1, 'distiller.w': 2})
         {'neck.architecture.w': 1}
     """
+    distilled = has_student(state_dict)
     state_dict = {name.removeprefix('module.'): value for name, value in state_dict.items()}
-    if not any(name.startswith(PREFIX) for name in state_dict):
+    if not distilled:
         return state_dict
     foreign = [n for n in state_dict if not n.startswith((PREFIX, *OTHER_PREFIXES))]
     if foreign:

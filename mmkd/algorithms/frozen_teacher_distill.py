@@ -1,5 +1,6 @@
 """Distillation from one frozen teacher, configured by MMRazor's distiller."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,6 +106,14 @@ class FrozenTeacherDistill(BaseAlgorithm):
         losses.update(add_prefix(distiller.compute_distill_losses(), 'distill'))
         release(distiller.student_recorders, distiller.teacher_recorders)
         return losses
+
+    def __deepcopy__(self, memo: dict) -> 'FrozenTeacherDistill':
+        # The copy shares the teacher, and with it the recorders that are hooked into it.
+        recorders = self.distiller.teacher_recorders
+        memo[id(recorders)] = recorders
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         super()._save_to_state_dict(destination, prefix, keep_vars)

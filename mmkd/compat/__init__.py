@@ -6,7 +6,14 @@ when the package it concerns is imported, and not at all when there is nothing t
 
 from types import ModuleType
 
-from mmkd.compat import checkpoints, cpu_distributed, import_hooks, mmcls, mmengine_packages, mmrazor
+from mmkd.compat import (
+    checkpoints,
+    cpu_distributed,
+    import_hooks,
+    mmcls,
+    mmengine_packages,
+    mmrazor,
+)
 
 
 def _mmcv_ops(_: str) -> ModuleType:

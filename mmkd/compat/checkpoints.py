@@ -29,20 +29,19 @@ def _safe_types() -> list:
             raise pickle.UnpicklingError(f'refused: getattr of {name!r} in a checkpoint')
         return getattr(cls, name)
 
-    reconstruct = multiarray._reconstruct
-    dtypes = {type(np.dtype(kind)) for kind in ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', '?')}
+    kinds = ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', '?')
     return [
         HistoryBuffer,
         (statistic, 'builtins.getattr'),
         ConfigDict,
         np.ndarray,
         np.dtype,
-        multiarray.scalar,
-        *dtypes,
-        # Files written under NumPy 1 and NumPy 2 name the same function differently.
-        (reconstruct, 'numpy.core.multiarray._reconstruct'),
-        (reconstruct, 'numpy._core.multiarray._reconstruct'),
+        *{type(np.dtype(kind)) for kind in kinds},
+        # Files written under NumPy 1 and NumPy 2 name the same functions differently.
+        (multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
+        (multiarray._reconstruct, 'numpy._core.multiarray._reconstruct'),
         (multiarray.scalar, 'numpy.core.multiarray.scalar'),
+        (multiarray.scalar, 'numpy._core.multiarray.scalar'),
     ]
 
 

@@ -31,7 +31,7 @@ def _without_device(dist_utils: ModuleType) -> None:
             start_slurm(backend, port=port, init_backend=init_backend, **kwargs)
             return
         if 'MASTER_ADDR' not in os.environ:
-            raise KeyError('MASTER_ADDR: expected the first node of the Slurm job in the environment')
+            raise KeyError('MASTER_ADDR: expected the first node of the job in the environment')
         os.environ.setdefault('MASTER_PORT', str(port or 29500))
         os.environ['RANK'] = os.environ['SLURM_PROCID']
         os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
@@ -50,12 +50,14 @@ def _wrap_on_cpu(runner: ModuleType) -> None:
 
     @functools.wraps(wrap_model)
     def wrap(self, model_wrapper_cfg, model):
-        if model_wrapper_cfg is None and self.distributed and get_device() == 'cpu':
-            model_wrapper_cfg = dict(
-                type='MMDistributedDataParallel',
-                broadcast_buffers=False,
-                find_unused_parameters=self.cfg.get('find_unused_parameters', False),
-            )
+        if self.distributed and get_device() == 'cpu':
+            if model_wrapper_cfg is None:
+                model_wrapper_cfg = {
+                    'type': 'MMDistributedDataParallel',
+                    'broadcast_buffers': False,
+                    'find_unused_parameters': self.cfg.get('find_unused_parameters', False),
+                }
+            model_wrapper_cfg.setdefault('device_ids', None)
         return wrap_model(self, model_wrapper_cfg, model)
 
     runner.Runner.wrap_model = wrap

@@ -33,7 +33,7 @@ class _Provider(MetaPathFinder):
     def __init__(self) -> None:
         self.factories: dict[str, tuple[Factory, bool]] = {}
 
-    def find_spec(self, fullname, path=None, target=None):  # noqa: D102
+    def find_spec(self, fullname, path=None, target=None):
         for name, (factory, tree) in self.factories.items():
             if fullname == name or (tree and fullname.startswith(name + '.')):
                 return ModuleSpec(fullname, _FactoryLoader(factory), is_package=tree)
@@ -46,9 +46,11 @@ class _Patcher(MetaPathFinder):
     def __init__(self) -> None:
         self.patches: dict[str, list[Patch]] = {}
 
-    def find_spec(self, fullname, path=None, target=None):  # noqa: D102
+    def find_spec(self, fullname, path=None, target=None):
         patches = self.patches.get(fullname)
-        spec = PathFinder.find_spec(fullname, path, target) if patches else None
+        if not patches:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module
@@ -96,3 +98,12 @@ def after_import(name: str, patch: Patch) -> None:
     patches.append(patch)
     if name in sys.modules:
         patch(sys.modules[name])
+
+
+def rebind(owner: ModuleType, name: str, new: Callable) -> None:
+    """Replace a function in its module and wherever its package has already imported it by name."""
+    old = getattr(owner, name)
+    package = owner.__name__.partition('.')[0]
+    for module_name, module in list(sys.modules.items()):
+        if module_name.partition('.')[0] == package and vars(module).get(name) is old:
+            setattr(module, name, new)

@@ -1,6 +1,7 @@
 """``mmcls``, which MMRazor imports, as an alias of its successor ``mmpretrain``."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from mmkd.compat.import_hooks import after_import, provide
@@ -23,17 +24,42 @@ class _Alias(ModuleType):
         return getattr(self.__dict__['_target'], RENAMED.get(name, name))
 
 
+def _is_installed() -> bool:
+    spec = importlib.util.find_spec('mmcls')
+    return spec is not None and spec.origin is not None  # the alias comes from no file
+
+
 def _alias_scope(mmpretrain_registry: ModuleType) -> None:
     """Let ``type='mmcls.X'`` find what is registered as ``mmpretrain.X``."""
     from mmengine.registry import Registry
 
-    for registry in vars(mmpretrain_registry).values():
-        if isinstance(registry, Registry) and registry.parent is not None:
-            if registry.scope == 'mmpretrain':
-                registry.parent.children.setdefault('mmcls', registry)
+    if _is_installed():
+        return
+
+    class AliasRegistry(Registry):
+        def __init__(self, target: Registry) -> None:
+            super().__init__(
+                target.name, build_func=target.build_func, parent=target.parent, scope='mmcls'
+            )
+            self._target = target
+
+        def get(self, key: str):
+            name = key.removeprefix('mmcls.')
+            return self._target.get(RENAMED.get(name, name))
+
+    for registry in list(vars(mmpretrain_registry).values()):
+        if isinstance(registry, Registry) and registry.scope == 'mmpretrain':
+            AliasRegistry(registry)  # its parent keeps it
+
+
+def _alias_configs(config_utils: ModuleType) -> None:
+    """Let ``_base_ = 'mmcls::...'`` and ``cfg_path='mmcls::...'`` find the configs."""
+    if not _is_installed():
+        config_utils.MODULE2PACKAGE['mmcls'] = 'mmpretrain'
 
 
 def apply() -> None:
     """Provide ``mmcls`` unless it is installed."""
     provide('mmcls', _Alias, tree=True)
     after_import('mmpretrain.registry', _alias_scope)
+    after_import('mmengine.config.utils', _alias_configs)

@@ -9,7 +9,7 @@ import importlib.util
 import os.path as osp
 from types import ModuleType
 
-from mmkd.compat.import_hooks import after_import
+from mmkd.compat.import_hooks import after_import, rebind
 
 # Distributions whose module has another name (MMEngine's own table, reversed).
 MODULES = {'mmsegmentation': 'mmseg', 'mmaction2': 'mmaction', 'mmcv-lite': 'mmcv'}
@@ -40,8 +40,8 @@ def get_installed_path(package: str) -> str:
 
 
 def _use_import_system(package_utils: ModuleType) -> None:
-    package_utils.is_installed = is_installed  # type: ignore[attr-defined]
-    package_utils.get_installed_path = get_installed_path  # type: ignore[attr-defined]
+    rebind(package_utils, 'is_installed', is_installed)
+    rebind(package_utils, 'get_installed_path', get_installed_path)
 
 
 def _know_mmkd(config_utils: ModuleType) -> None:

@@ -50,6 +50,8 @@ STAND_INS = {
         ('LSQEpochBasedLoop', 'PTQLoop', 'QATEpochBasedLoop', 'QATValLoop'),
     ),
 }
+
+
 def _stand_in(registry: str, names: tuple[str, ...]):
     def create(module_name: str) -> ModuleType:
         module = unavailable_module(module_name, names, REASON)

@@ -11,9 +11,9 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from mmkd.checkpoint import assert_unchanged, load_all, read_state_dict
 from mmkd.model_config import build_model
 from mmkd.teachers.normalisation import Renormalise
-from mmkd.checkpoint import assert_unchanged, load_all, read_state_dict
 
 FORWARDS = ('features', 'tensor', 'loss')
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -26,14 +26,15 @@ class FrozenTeacher:
     copies it. The model follows the device of its inputs.
 
     Args:
+        model: A model, which is frozen in place; or its config: ``cfg_path`` and overrides, or
+            ``type`` and arguments (see :func:`mmkd.model_config.build_model`).
         checkpoint: Path or URL of its weights; every tensor has to match. ``None`` keeps the
-            initialisation that the model's config names (with a warning).
+            weights of a built model, else the initialisation that the model's config names (with
+            a warning).
         precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``; ``None`` follows the student's autocast.
         forward: What to run: ``'features'`` (backbone and neck), ``'tensor'`` (the network
             without losses and post-processing), ``'loss'`` (as in training); ``None`` (default)
             leaves the choice to the algorithm: the least that produces what is recorded.
-        model: Config of the model, given as further keys: ``cfg_path`` and overrides, or
-            ``type`` and arguments (see :func:`mmkd.model_config.build_model`).
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
@@ -50,7 +51,9 @@ class FrozenTeacher:
         forward: str | None = None,
     ) -> None:
         if precision is not None and precision not in PRECISIONS:
-            raise ValueError(f'precision: expected one of {[*PRECISIONS]} or None, got {precision!r}')
+            raise ValueError(
+                f'precision: expected one of {[*PRECISIONS]} or None, got {precision!r}'
+            )
         if forward is not None and forward not in FORWARDS:
             raise ValueError(f'forward: expected one of {[*FORWARDS]} or None, got {forward!r}')
         self.precision, self.forward = precision, forward
@@ -60,7 +63,13 @@ class FrozenTeacher:
             if getattr(module, 'inplace', False):
                 module.inplace = False
         self._renormalise = Renormalise(None, None)
-        self._load(checkpoint)
+        if checkpoint is not None:
+            load_all(self.model, read_state_dict(checkpoint), checkpoint)
+        elif self.model is not model:
+            self.model.init_weights()
+            warning = 'teacher: no checkpoint, it keeps its initial weights'
+            print_log(warning, 'current', level=logging.WARNING)
+        self._remember()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> 'FrozenTeacher':
@@ -68,16 +77,6 @@ class FrozenTeacher:
         model = dict(config)
         own = {k: model.pop(k) for k in ('checkpoint', 'precision', 'forward') if k in model}
         return cls(model, **own)
-
-    def _load(self, checkpoint: str | None) -> None:
-        if checkpoint is None:
-            self.model.init_weights()
-            print_log(
-                'teacher: no checkpoint, it keeps its initial weights', 'current', level=logging.WARNING
-            )
-        else:
-            load_all(self.model, read_state_dict(checkpoint), checkpoint)
-        self._remember()
 
     def _remember(self) -> None:
         state = self.model.state_dict()

@@ -14,10 +14,10 @@ def _statistics(preprocessor: nn.Module | None) -> tuple[Tensor, Tensor, bool, f
         or getattr(preprocessor, 'to_rgb', False)
     )
     padding = float(getattr(preprocessor, 'pad_value', 0) or 0)
-    if not getattr(preprocessor, '_enable_normalize', False):
+    if preprocessor is None or not getattr(preprocessor, '_enable_normalize', False):
         return torch.zeros(3), torch.ones(3), swapped, padding
-    mean, std = preprocessor.mean.flatten().cpu(), preprocessor.std.flatten().cpu()
-    return mean.float().expand(3), std.float().expand(3), swapped, padding
+    mean, std = (preprocessor.get_buffer(k).flatten().float().cpu() for k in ('mean', 'std'))
+    return mean.expand(3), std.expand(3), swapped, padding
 
 
 class Renormalise:
@@ -62,7 +62,7 @@ class Renormalise:
             return inputs
         if inputs.dim() != 4 or inputs.size(1) != 3:
             raise ValueError(
-                'teacher: its normalisation differs from the student\'s, which needs images '
+                "teacher: its normalisation differs from the student's, which needs images "
                 f'(B, 3, H, W), got {tuple(inputs.shape)}'
             )
         images = inputs.flip(1) if self.swap else inputs

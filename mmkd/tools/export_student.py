@@ -1,6 +1,7 @@
 """Export the student of a distillation checkpoint as a plain checkpoint of MMDetection."""
 
 import argparse
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import torch
 
 import mmkd.registry  # noqa: F401
 from mmkd.checkpoint import read_checkpoint
-from mmkd.student import student_config, student_state_dict
+from mmkd.hooks.atomic_checkpoint import write_atomically
+from mmkd.student import has_student, student_config, student_state_dict
 from mmkd.tools.options import load_config
 
 # The training log and the distillation config are of no use to a plain model.
@@ -20,12 +22,20 @@ def export(checkpoint: str, out: str | Path) -> int:
 
     Raises:
         ValueError: If the checkpoint has no student.
+        OSError: If ``out`` cannot be written; an earlier file of that name stays whole.
     """
     loaded = read_checkpoint(checkpoint)
-    state_dict = student_state_dict(loaded.get('state_dict', loaded))
+    state_dict = loaded.get('state_dict', loaded)
+    if not has_student(state_dict):
+        raise ValueError(
+            f'checkpoint: {checkpoint} has no student (no name starts with architecture.); '
+            'is it exported already?'
+        )
+    state_dict = student_state_dict(state_dict)
     meta = {k: v for k, v in loaded.get('meta', {}).items() if k in KEPT_META}
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(meta=meta, state_dict=state_dict), out)
+    buffer = io.BytesIO()
+    torch.save(dict(meta=meta, state_dict=state_dict), buffer)
+    write_atomically(buffer.getvalue(), out)
     return len(state_dict)
 
 

@@ -4,6 +4,7 @@ The checkpoint may be the run's own or an exported student; the teacher is not b
 """
 
 import argparse
+import os.path as osp
 from collections.abc import Sequence
 
 from mmengine.model import is_model_wrapper
@@ -13,6 +14,7 @@ from mmkd.checkpoint import load_all, read_state_dict
 from mmkd.hooks import explain_empty_datasets
 from mmkd.student import student_config, student_state_dict
 from mmkd.tools.options import add_run_options, build_runner, config_from
+from mmkd.tools.unreadable_images import explain_unreadable_images
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     cfg = student_config(config_from(args))
     state_dict = student_state_dict(read_state_dict(args.checkpoint))
     if args.show_dir is not None:
-        cfg.default_hooks.visualization.update(draw=True, test_out_dir=args.show_dir)
+        # The hook takes a relative path from below the work directory.
+        folder = osp.abspath(args.show_dir)
+        cfg.default_hooks.visualization.update(draw=True, test_out_dir=folder)
     runner = build_runner(cfg)
     if args.out is not None:
         from mmdet.evaluation import DumpDetResults
@@ -42,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_all(model, state_dict, args.checkpoint)
-    with explain_empty_datasets():
+    with explain_empty_datasets(), explain_unreadable_images():
         return runner.test()
 
 

@@ -9,6 +9,7 @@ from mmengine.device import get_device
 import mmkd.registry  # noqa: F401
 from mmkd.hooks import explain_empty_datasets
 from mmkd.tools.options import add_run_options, build_runner, config_from
+from mmkd.tools.unreadable_images import explain_unreadable_images
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    with explain_empty_datasets():
+    with explain_empty_datasets(), explain_unreadable_images():
         build_runner(cfg).train()
 
 

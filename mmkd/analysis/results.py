@@ -1,0 +1,64 @@
+"""Read what MMEngine wrote about a run."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+AP_KEYS = {
+    'AP': 'coco/bbox_mAP',
+    'AP50': 'coco/bbox_mAP_50',
+    'AP75': 'coco/bbox_mAP_75',
+    'AP_S': 'coco/bbox_mAP_s',
+    'AP_M': 'coco/bbox_mAP_m',
+    'AP_L': 'coco/bbox_mAP_l',
+}
+
+
+@dataclass
+class Run:
+    """A finished training run.
+
+    Attributes:
+        metrics: AP, AP50, AP75, AP_S, AP_M, AP_L of the last evaluation, in percent; -100 where
+            the data has no box of that size.
+        task_loss: (step, task loss without distillation) of each logged step.
+        similarity: (epoch, similarity to the teacher) where it was measured.
+        seconds: Time in training steps, from the log.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    task_loss: list[tuple[int, float]] = field(default_factory=list)
+    similarity: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def _task_loss(row: dict) -> float:
+    """Total loss of a logged step less what distillation adds."""
+    return row['loss'] - sum(v for k, v in row.items() if k.startswith('distill.') and 'loss' in k)
+
+
+def read_run(work_dir: str | Path) -> Run:
+    """Read the last run in a work directory.
+
+    Args:
+        work_dir: Work directory of the runner, with ``<timestamp>/vis_data/scalars.json``.
+
+    Raises:
+        FileNotFoundError: If no run wrote its scalars there.
+    """
+    logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    if not logs:
+        raise FileNotFoundError(f'work_dir: expected */vis_data/scalars.json in {work_dir}')
+    run = Run()
+    last_step = 0
+    for line in logs[-1].read_text().splitlines():
+        row = json.loads(line)
+        if 'loss' in row:
+            run.task_loss.append((row['step'], _task_loss(row)))
+            run.seconds += row['time'] * (row['step'] - last_step)
+            last_step = row['step']
+        elif 'similarity' in row:
+            run.similarity.append((row['step'], row['similarity']))
+        elif AP_KEYS['AP'] in row:
+            run.metrics = {name: 100 * row[key] for name, key in AP_KEYS.items()}
+    return run

@@ -1,0 +1,100 @@
+"""How similar the student's features are to the teacher's, epoch by epoch."""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
+from torch import Tensor
+
+from mmkd.functional import pcka
+from mmkd.registry import HOOKS
+from mmkd.teachers import FrozenTeacher
+
+
+@HOOKS.register_module()
+class FeatureSimilarityHook(Hook):
+    """Log the unbiased PCKA between student and teacher features on validation images.
+
+    It works on any run, so that a student that learns alone can be compared with a distilled
+    one. The value is logged as ``similarity``: the mean over levels and batches. Measuring leaves
+    the random state, and so the training, as it is.
+
+    Args:
+        teacher: Config of a :class:`FrozenTeacher`. Defaults to the teacher of the algorithm.
+        source: Module whose output is compared, in both models; a map or a tuple of maps.
+        patch_size: See :func:`mmkd.functional.pcka`.
+        num_batches: How many batches of the validation loader are used.
+        interval: Epochs between two measurements.
+    """
+
+    priority = 'BELOW_NORMAL'
+
+    def __init__(
+        self,
+        teacher: Mapping[str, Any] | None = None,
+        source: str = 'neck',
+        patch_size: int = 16,
+        num_batches: int = 4,
+        interval: int = 1,
+    ) -> None:
+        self.teacher_config = teacher
+        self.source = source
+        self.patch_size = patch_size
+        self.num_batches = num_batches
+        self.interval = interval
+
+    def before_train(self, runner) -> None:
+        """Build the teacher, and attach a recorder to each model."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.student = getattr(model, 'architecture', model)
+        self.preprocessor = model.data_preprocessor
+        if self.teacher_config is not None:
+            self.teacher = FrozenTeacher.from_config({**self.teacher_config, 'forward': 'features'})
+            self.teacher.follow(self.preprocessor)
+        elif hasattr(model, 'teacher'):
+            self.teacher = model.teacher
+        else:
+            raise ValueError('FeatureSimilarityHook: expected `teacher`, since the model has none')
+        self.recorders = [ModuleOutputsRecorder(self.source) for _ in range(2)]
+        for recorder, of in zip(self.recorders, (self.student, self.teacher.model), strict=True):
+            recorder.initialize(of)
+
+    def after_train_epoch(self, runner) -> None:
+        """Measure and log."""
+        if not self.every_n_epochs(runner, self.interval):
+            return
+        value = self._measure(runner.val_dataloader)
+        runner.message_hub.update_scalar('val/similarity', value)
+        runner.visualizer.add_scalars({'similarity': value}, step=runner.epoch + 1)
+        runner.logger.info(f'Epoch(similarity) [{runner.epoch + 1}]  similarity: {value:.4f}')
+
+    @torch.no_grad()
+    def _measure(self, loader) -> float:
+        training = self.student.training
+        self.student.eval()
+        values = []
+        with torch.random.fork_rng():  # a loader draws from the generator that training uses
+            for batch in islice(loader, self.num_batches):
+                data = self.preprocessor(batch, False)
+                student, teacher = self.recorders
+                with student:
+                    self.student.extract_feat(data['inputs'])
+                with teacher:
+                    self.teacher(data['inputs'], data['data_samples'])
+                values += self._compare(student.get_record_data(), teacher.get_record_data())
+                student.reset_data_buffer()
+                teacher.reset_data_buffer()
+        self.student.train(training)
+        return torch.stack(values).mean().item()
+
+    def _compare(self, student: Any, teacher: Any) -> list[Tensor]:
+        if isinstance(student, Tensor):
+            student, teacher = (student,), (teacher,)
+        return [
+            pcka(s, t, self.patch_size, unbiased=True)
+            for s, t in zip(student, teacher, strict=True)
+        ]

@@ -1,0 +1,197 @@
+"""Train a teacher, a student alone and a student with PCKA on scenes of digits, and compare them.
+
+The teacher is trained once and kept. The two students then train side by side with the same
+budget. Writes results.json, results.md, curves.png and detections.png into the work directory.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+import mmkd.registry  # noqa: F401
+from mmkd.analysis import (
+    Run,
+    draw_detections,
+    plot_curves,
+    read_run,
+    summarise,
+    to_markdown,
+)
+from mmkd.checkpoint import load_all, read_state_dict
+from mmkd.model_config import build_model
+from mmkd.registry import DATASETS
+from mmkd.student import student_config, student_state_dict
+from mmkd.tools.export_student import export
+
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+TEACHER = CONFIGS / 'digits/gfl_r18w48_fpn_digits.py'
+STUDENTS = {
+    'student': CONFIGS / 'digits/gfl_r18w16_fpn_digits.py',
+    'student + PCKA': CONFIGS / 'pcka/pcka_gfl_r18w48_r18w16_fpn_digits.py',
+}
+QUICK_EPOCHS = 5
+PICTURED = range(4)  # the first validation scenes
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--quick', action='store_true', help=f'{QUICK_EPOCHS} epochs for all')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='of the students')
+    parser.add_argument('--work-dir', type=Path, help='default: work_dirs/digits[-quick]')
+    args = parser.parse_args()
+    if args.work_dir is None:
+        args.work_dir = Path('work_dirs', 'digits-quick' if args.quick else 'digits')
+    return args
+
+
+def shorten(cfg: Config, epochs: int) -> None:
+    """Give a run another number of epochs."""
+    cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
+    cfg.param_scheduler[-1].update(end=epochs, T_max=epochs)
+
+
+def write_config(
+    source: Path, work_dir: Path, seed: int, quick: bool, teacher: Path | None
+) -> Path:
+    """Write the config of one run into its work directory."""
+    cfg = Config.fromfile(source)
+    cfg.work_dir = str(work_dir)
+    cfg.randomness = dict(seed=seed)
+    if quick:
+        shorten(cfg, QUICK_EPOCHS)
+    if teacher is not None:
+        if 'teacher' in cfg.model:
+            cfg.model.teacher.checkpoint = str(teacher)
+        teacher_config = dict(cfg_path=str(TEACHER), checkpoint=str(teacher))
+        cfg.custom_hooks.append(
+            dict(type='mmkd.FeatureSimilarityHook', teacher=teacher_config, patch_size=4)
+        )
+    work_dir.mkdir(parents=True, exist_ok=True)
+    cfg.dump(work_dir / 'config.py')
+    return work_dir / 'config.py'
+
+
+def _follow(name: str, process: subprocess.Popen, log: Path) -> None:
+    """Keep a process's output, and show its progress."""
+    with log.open('w') as file:
+        for line in process.stdout:
+            file.write(line)
+            if 'Epoch(' in line:
+                print(f'[{name}] {line.partition("INFO - ")[2] or line}', end='', flush=True)
+
+
+def train(configs: dict[str, Path]) -> None:
+    """Train some configs at the same time, sharing the cores.
+
+    Raises:
+        SystemExit: If one fails, with the end of its output.
+    """
+    threads = max(1, (os.cpu_count() or 1) // len(configs))
+    jobs = {}
+    for name, config in configs.items():
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'mmkd.tools.train', str(config)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONUNBUFFERED': '1'},
+        )
+        follower = threading.Thread(target=_follow, args=(name, process, config.parent / 'log.txt'))
+        follower.start()
+        jobs[name] = process, follower
+    for process, follower in jobs.values():
+        process.wait()
+        follower.join()
+    for name, (process, _) in jobs.items():
+        if process.returncode:
+            log = configs[name].parent / 'log.txt'
+            sys.exit(f'{name} failed, see {log}:\n' + ''.join(log.read_text()[-3000:]))
+
+
+def trained_teacher(work_dir: Path, quick: bool) -> Path:
+    """Path of the teacher's weights, trained if they are not there."""
+    weights = work_dir / 'teacher.pth'
+    if not weights.exists():
+        print(f'== teacher -> {weights}', flush=True)
+        train({'teacher': write_config(TEACHER, work_dir, 0, quick=quick)})
+        last = (work_dir / 'last_checkpoint').read_text().strip()
+        export(last, weights)
+    return weights
+
+
+def columns(run: Run) -> dict[str, float]:
+    """The table's columns of one run."""
+    return {**run.metrics, 'seconds': run.seconds}
+
+
+def save_table(rows: dict[str, list[dict]], args: argparse.Namespace, seconds: float) -> None:
+    """Write and print the table."""
+    summary = summarise(rows)
+    table = to_markdown(summary, 'student')
+    facts = dict(
+        seeds=args.seeds,
+        quick=args.quick,
+        machine=f'{platform.machine()}, {os.cpu_count()} cores',
+        device='cuda' if torch.cuda.is_available() else 'cpu',
+        torch=torch.__version__,
+        seconds=round(seconds),
+    )
+    (args.work_dir / 'results.json').write_text(
+        json.dumps(dict(facts=facts, runs=rows, summary=summary), indent=2) + '\n'
+    )
+    (args.work_dir / 'results.md').write_text(table + '\n')
+    print(f'\n{table}\n')
+
+
+def draw(folders: dict[str, Path], path: Path) -> None:
+    """Draw the detections of the trained students."""
+    models = {}
+    for name, folder in folders.items():
+        cfg = student_config(Config.fromfile(folder / 'config.py'))
+        checkpoint = (folder / 'last_checkpoint').read_text().strip()
+        models[name] = build_model(cfg.model)
+        load_all(models[name], student_state_dict(read_state_dict(checkpoint)), checkpoint)
+    dataset = DATASETS.build(cfg.val_dataloader.dataset)
+    draw_detections(models, dataset, PICTURED, path)
+
+
+def main() -> None:
+    """Run the demo."""
+    args = parse_args()
+    start = time.perf_counter()
+    teacher = trained_teacher(args.work_dir / 'teacher', args.quick)
+    rows = {'teacher': [columns(read_run(teacher.parent))], **{name: [] for name in STUDENTS}}
+    for seed in args.seeds:
+        folders = {
+            name: args.work_dir / f'seed{seed}' / name.replace(' + ', '_').lower()
+            for name in STUDENTS
+        }
+        print(f'== students, seed {seed} -> {args.work_dir / f"seed{seed}"}', flush=True)
+        train(
+            {
+                name: write_config(source, folders[name], seed, quick=args.quick, teacher=teacher)
+                for name, source in STUDENTS.items()
+            }
+        )
+        runs = {name: read_run(folder) for name, folder in folders.items()}
+        for name, run in runs.items():
+            rows[name].append(columns(run))
+    plot_curves(runs, args.work_dir / 'curves.png')
+    draw(folders, args.work_dir / 'detections.png')
+    save_table(rows, args, time.perf_counter() - start)
+    for name in ('results.md', 'results.json', 'curves.png', 'detections.png'):
+        print(args.work_dir / name)
+
+
+if __name__ == '__main__':
+    main()
