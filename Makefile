@@ -21,7 +21,7 @@ demo: $(READY)
 
 # Two processes of one thread each: small models gain little from more threads.
 test: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses=2 --dist=loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(READY)
 	$(RUN) -m ruff check .

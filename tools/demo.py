@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 import mmkd.registry  # noqa: F401
 from mmkd.analysis import (
@@ -61,7 +62,7 @@ def shorten(cfg: Config, epochs: int) -> None:
 
 
 def write_config(
-    source: Path, work_dir: Path, seed: int, quick: bool, teacher: Path | None
+    source: Path, work_dir: Path, seed: int, *, quick: bool, teacher: Path | None = None
 ) -> Path:
     """Write the config of one run into its work directory."""
     cfg = Config.fromfile(source)
@@ -104,7 +105,13 @@ def train(configs: dict[str, Path]) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONUNBUFFERED': '1'},
+            # Threads that wait without spinning: on a busy machine the others get the cores.
+            env={
+                **os.environ,
+                'OMP_NUM_THREADS': str(threads),
+                'OMP_WAIT_POLICY': 'PASSIVE',
+                'PYTHONUNBUFFERED': '1',
+            },
         )
         follower = threading.Thread(target=_follow, args=(name, process, config.parent / 'log.txt'))
         follower.start()
@@ -161,6 +168,7 @@ def draw(folders: dict[str, Path], path: Path) -> None:
         checkpoint = (folder / 'last_checkpoint').read_text().strip()
         models[name] = build_model(cfg.model)
         load_all(models[name], student_state_dict(read_state_dict(checkpoint)), checkpoint)
+    init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     draw_detections(models, dataset, PICTURED, path)
 
