@@ -29,7 +29,7 @@ DEV = [
 
 
 def compiled_mmcv() -> bool:
-    """Whether this environment has `mmcv`: `mmcv-lite` has the same files and would replace them."""
+    """Whether `mmcv` is installed, over whose files `mmcv-lite` would write."""
     places = {
         sysconfig.get_path('purelib'),
         sysconfig.get_path('platlib'),

@@ -44,7 +44,9 @@ def parse_args() -> argparse.Namespace:
 def training_step(model: nn.Module, batch: list) -> Callable[[], object]:
     """A whole step: preprocessing, losses, backward, optimiser."""
     optimiser = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-4))
-    data = dict(inputs=[s['inputs'] for s in batch], data_samples=[s['data_samples'] for s in batch])
+    data = dict(
+        inputs=[s['inputs'] for s in batch], data_samples=[s['data_samples'] for s in batch]
+    )
     model.train()
     return lambda: model.train_step(data, optimiser)
 
