@@ -86,11 +86,7 @@ def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) ->
         missing, unexpected = model.load_state_dict(fitting, strict=False)
     except RuntimeError as error:  # the shape of a renamed tensor
         raise CheckpointMismatchError(f'{mismatch}\n{error}') from error
-    missing = [
-        name
-        for name in missing
-        if name not in different and not name.endswith('num_batches_tracked')
-    ]
+    missing = [name for name in missing if name not in different]
     if missing or unexpected or different:
         hint = ''
         if any(name.startswith('architecture.') for name in unexpected):

@@ -43,7 +43,7 @@ def model_config(
             raise ValueError(f'pretrained: the model zoo names no weights for {cfg_path}')
         model.init_cfg = {'type': 'Pretrained', 'checkpoint': cfg.model_path}
     merged = Config({'model': model})
-    merged.merge_from_dict({'model': overrides})
+    merged.merge_from_dict({'model': copy.deepcopy(overrides)})  # merging consumes `_delete_`
     package, separator, _ = cfg_path.partition('::')
     return merged.model, cfg.get('default_scope') or (package if separator else None)
 
@@ -60,7 +60,7 @@ def build_model(model: BaseModel | Mapping[str, Any]) -> BaseModel:
     """
     if isinstance(model, Mapping):
         if 'cfg_path' in model:
-            cfg, scope = model_config(**copy.deepcopy(dict(model)))
+            cfg, scope = model_config(**model)
             with DefaultScope.overwrite_default_scope(scope):
                 model = MODELS.build(cfg)
         else:

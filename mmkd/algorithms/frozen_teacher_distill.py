@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
@@ -94,7 +95,8 @@ class FrozenTeacherDistill(BaseAlgorithm):
             Losses by name, ``student.*`` and ``distill.*``.
         """
         if self.distillation_stopped:
-            return add_prefix(self.architecture(inputs, data_samples, mode='loss'), 'student')
+            losses = self.architecture(inputs, data_samples, mode='loss')
+            return {**add_prefix(losses, 'student'), **self._stopped_losses()}
         distiller = self.distiller
         distiller.set_deliveries_override(False)
         with distiller.teacher_recorders, distiller.deliveries:
@@ -106,6 +108,11 @@ class FrozenTeacherDistill(BaseAlgorithm):
         losses.update(add_prefix(distiller.compute_distill_losses(), 'distill'))
         release(distiller.student_recorders, distiller.teacher_recorders)
         return losses
+
+    def _stopped_losses(self) -> dict[str, Tensor]:
+        """Zero, if the distiller has parameters: DDP waits for a gradient of each of them."""
+        trained = [p.sum() for p in self.distiller.parameters() if p.requires_grad]
+        return {'distill.loss_stopped': 0 * torch.stack(trained).sum()} if trained else {}
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacherDistill':
         # The copy shares the teacher, and with it the recorders that are hooked into it.

@@ -61,5 +61,4 @@ def release(*managers: RecorderManager) -> None:
     """Drop what was recorded, and with it the graph that it holds."""
     for manager in managers:
         for recorder in manager.recorders.values():
-            if not isinstance(recorder, ParameterRecorder):
-                recorder.reset_data_buffer()
+            recorder.reset_data_buffer()  # recorders of parameters keep theirs
