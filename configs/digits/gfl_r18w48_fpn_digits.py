@@ -57,7 +57,7 @@ model = dict(
 max_epochs = 16
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=60),
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=60),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
@@ -69,7 +69,7 @@ param_scheduler = [
     ),
 ]
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01),
+    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=10, norm_type=2),
 )
 default_hooks = dict(logger=dict(interval=20))

@@ -8,7 +8,7 @@ import numpy as np
 
 MIN_VISIBLE = 0.8  # share of a digit's ink that later digits must leave uncovered
 MIN_CONTRAST, MAX_CONTRAST = 60.0, 160.0  # grey levels between a glyph and what lies under it
-HEIGHTS = (1 / 14, 9 / 16)  # of a digit, relative to the scene; drawn log-uniformly
+HEIGHTS = (1 / 14, 7 / 8)  # of a digit, relative to the scene; drawn log-uniformly
 MAX_DIGITS = 8
 _ATTEMPTS = 25  # to find a place that does not cover too much of another digit
 
@@ -147,7 +147,7 @@ def _warp_glyph(
     slant = np.array([[rng.uniform(0.85, 1.2), rng.uniform(-0.15, 0.15)], [0, 1]])
     linear = scale * rotation @ slant
     # Cubic interpolation may spill half a source pixel beyond the glyph's own extent.
-    reach = np.abs(linear) @ (half + 0.5)
+    reach = np.minimum(np.abs(linear) @ (half + 0.5), size / 2)
     centre = rng.uniform(reach, size - reach)
     shift = centre - linear @ ((low + high) / 2)
     value = cv2.warpAffine(
