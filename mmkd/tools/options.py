@@ -4,6 +4,7 @@ import argparse
 import os
 import os.path as osp
 
+import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -61,3 +62,9 @@ def config_from(args: argparse.Namespace) -> Config:
 def build_runner(cfg: Config) -> Runner:
     """Build the runner, MMEngine's or the one that the config names."""
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def close_process_group() -> None:
+    """Leave the process group, if any: its threads may abort a process that ends without it."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -13,7 +13,12 @@ import mmkd.registry  # noqa: F401
 from mmkd.checkpoint import load_all, read_state_dict
 from mmkd.hooks import explain_empty_datasets
 from mmkd.student import student_config, student_state_dict
-from mmkd.tools.options import add_run_options, build_runner, config_from
+from mmkd.tools.options import (
+    add_run_options,
+    build_runner,
+    close_process_group,
+    config_from,
+)
 from mmkd.tools.unreadable_images import explain_unreadable_images
 
 
@@ -47,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_all(model, state_dict, args.checkpoint)
     with explain_empty_datasets(), explain_unreadable_images():
-        return runner.test()
+        metrics = runner.test()
+    close_process_group()
+    return metrics
 
 
 if __name__ == '__main__':

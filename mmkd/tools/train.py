@@ -8,7 +8,12 @@ from mmengine.device import get_device
 
 import mmkd.registry  # noqa: F401
 from mmkd.hooks import explain_empty_datasets
-from mmkd.tools.options import add_run_options, build_runner, config_from
+from mmkd.tools.options import (
+    add_run_options,
+    build_runner,
+    close_process_group,
+    config_from,
+)
 from mmkd.tools.unreadable_images import explain_unreadable_images
 
 
@@ -59,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     with explain_empty_datasets(), explain_unreadable_images():
         build_runner(cfg).train()
+    close_process_group()
 
 
 if __name__ == '__main__':
