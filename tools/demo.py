@@ -39,14 +39,14 @@ STUDENTS = {
     'student': CONFIGS / 'digits/gfl_r18w16_fpn_digits.py',
     'student + PCKA': CONFIGS / 'pcka/pcka_gfl_r18w48_r18w16_fpn_digits.py',
 }
-QUICK_EPOCHS = 5
+QUICK = 4  # part of the epochs
 PICTURED = range(4)  # the first validation scenes
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--quick', action='store_true', help=f'{QUICK_EPOCHS} epochs for all')
+    parser.add_argument('--quick', action='store_true', help=f'1/{QUICK} of the epochs')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='of the students')
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/digits[-quick]')
     args = parser.parse_args()
@@ -55,8 +55,9 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def shorten(cfg: Config, epochs: int) -> None:
-    """Give a run another number of epochs."""
+def shorten(cfg: Config) -> None:
+    """Give a run fewer epochs."""
+    epochs = cfg.train_cfg.max_epochs // QUICK
     cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
     cfg.param_scheduler[-1].update(end=epochs, T_max=epochs)
 
@@ -69,7 +70,7 @@ def write_config(
     cfg.work_dir = str(work_dir)
     cfg.randomness = dict(seed=seed)
     if quick:
-        shorten(cfg, QUICK_EPOCHS)
+        shorten(cfg)
     if teacher is not None:
         if 'teacher' in cfg.model:
             cfg.model.teacher.checkpoint = str(teacher)

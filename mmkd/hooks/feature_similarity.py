@@ -68,7 +68,6 @@ class FeatureSimilarityHook(Hook):
         if not self.every_n_epochs(runner, self.interval):
             return
         value = self._measure(runner.val_dataloader)
-        runner.message_hub.update_scalar('val/similarity', value)
         runner.visualizer.add_scalars({'similarity': value}, step=runner.epoch + 1)
         runner.logger.info(f'Epoch(similarity) [{runner.epoch + 1}]  similarity: {value:.4f}')
 

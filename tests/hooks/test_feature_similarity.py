@@ -32,7 +32,6 @@ class Logged(SimpleNamespace):
             val_dataloader=batches(),
             logged=logged,
             logger=logging.getLogger('test'),
-            message_hub=SimpleNamespace(update_scalar=lambda *_: None),
             visualizer=SimpleNamespace(
                 add_scalars=lambda values, step: logged.append((step, values['similarity']))
             ),
