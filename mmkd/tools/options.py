@@ -1,6 +1,7 @@
 """Options that the command line tools share, and how they change a config."""
 
 import argparse
+import gc
 import os
 import os.path as osp
 
@@ -67,4 +68,5 @@ def build_runner(cfg: Config) -> Runner:
 def close_process_group() -> None:
     """Leave the process group, if any: its threads may abort a process that ends without it."""
     if dist.is_initialized():
+        gc.collect()  # what is left of a runner, in reference cycles, holds the group as well
         dist.destroy_process_group()

@@ -35,9 +35,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main(argv: Sequence[str] | None = None) -> dict[str, float]:
-    """Evaluate, and return the metrics."""
-    args = parse_args(argv)
+def evaluate(args: argparse.Namespace) -> dict[str, float]:
+    """Evaluate as the options say, and return the metrics."""
     cfg = student_config(config_from(args))
     state_dict = student_state_dict(read_state_dict(args.checkpoint))
     if args.show_dir is not None:
@@ -52,7 +51,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_all(model, state_dict, args.checkpoint)
     with explain_empty_datasets(), explain_unreadable_images():
-        metrics = runner.test()
+        return runner.test()
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, float]:
+    """Evaluate, and return the metrics."""
+    metrics = evaluate(parse_args(argv))
     close_process_group()
     return metrics
 

@@ -23,6 +23,7 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
+    worker_init_fn=dict(type='mmkd_epoch_worker_init'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='mmkd.DigitScenesDataset',

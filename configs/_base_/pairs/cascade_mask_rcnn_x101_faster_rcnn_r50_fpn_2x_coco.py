@@ -9,7 +9,12 @@ _base_ = [
     '../default_runtime.py',
 ]
 
-train_dataloader = dict(batch_size=3)
+train_dataloader = dict(
+    batch_size=3,
+    # A resumed run draws the same augmentations as an uninterrupted one.
+    persistent_workers=False,
+    worker_init_fn=dict(type='mmkd_epoch_worker_init'),
+)
 auto_scale_lr = dict(base_batch_size=12)
 
 model = dict(

@@ -1,0 +1,158 @@
+"""Every config builds as it is, trains a step, is evaluated, and gives a plain student."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+
+from mmkd.model_config import build_model
+from mmkd.student import student_config, student_state_dict
+from mmkd.tools.options import build_runner, load_config
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+EVERY = sorted(
+    path.relative_to(CONFIGS).as_posix()
+    for path in CONFIGS.rglob('*.py')
+    if '_base_' not in path.parts
+)
+DISTILLATION = [name for name in EVERY if not name.startswith('digits/')]
+PUBLISHED = [name for name in DISTILLATION if not name.endswith('_digits.py')]
+SIZE = (128, 96)
+
+
+def nested_dicts(value):
+    """Every dict inside a config, outermost first."""
+    if isinstance(value, dict):
+        yield value
+        value = value.values()
+    if isinstance(value, dict | list | tuple | type({}.values())):
+        for item in value:
+            yield from nested_dicts(item)
+
+
+def without_downloads(cfg):
+    """The config with random weights in place of published ones; the architecture stays."""
+    for model in (cfg.model.get('architecture'), cfg.model.get('teacher')):
+        if model is not None and 'cfg_path' in model:
+            model.setdefault('backbone', ConfigDict()).init_cfg = None
+    if 'teacher' in cfg.model:
+        cfg.model.teacher.checkpoint = None
+    return cfg
+
+
+def shrink_data(cfg, coco):
+    """Two small images to train on, two to evaluate, in the config's own pipelines."""
+    loaders = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
+    for loader in loaders:
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        if loader.dataset.type == 'mmkd.DigitScenesDataset':
+            loader.dataset.update(num_images=2, image_size=96)
+        else:
+            loader.dataset.update(
+                data_root=f'{coco}/',
+                ann_file='annotations.json',
+                data_prefix=dict(img='images/'),
+                indices=2,
+            )
+    for transform in nested_dicts(loaders):
+        if 'scale' in transform:
+            transform['scale'] = SIZE
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        if 'ann_file' in evaluator:
+            evaluator.ann_file = f'{coco}/annotations.json'
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+
+
+@pytest.fixture
+def coco80(tiny_coco):
+    from mmdet.datasets import CocoDataset
+
+    return tiny_coco(*CocoDataset.METAINFO['classes'])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', EVERY)
+def test_one_step_and_one_evaluation(name, coco80, tmp_path):
+    cfg = without_downloads(load_config(str(CONFIGS / name)))
+    shrink_data(cfg, coco80)
+    cfg.work_dir = str(tmp_path)
+    runner = build_runner(cfg)
+    before = {key: value.clone() for key, value in runner.model.named_parameters()}
+    runner.train()
+    assert runner.iter == 1
+    scalars = runner.message_hub.log_scalars
+    losses = {key: value.current() for key, value in scalars.items() if 'loss' in key}
+    assert torch.tensor([*losses.values()]).isfinite().all(), losses
+    if name in DISTILLATION:
+        assert_losses_are_named(cfg, losses)
+    changed = [
+        key
+        for key, value in runner.model.named_parameters()
+        if value.requires_grad and not torch.equal(value, before[key])
+    ]
+    assert any('backbone' in key for key in changed)
+    assert any('neck' in key for key in changed)
+    assert any(key.startswith('val/') for key in scalars)
+    if name in PUBLISHED:
+        assert_student_is_that_of_mmdetection(cfg, runner.model.state_dict())
+
+
+def assert_losses_are_named(cfg, losses):
+    expected = {f'train/distill.{name}' for name in cfg.model.distiller.distill_losses}
+    assert expected <= losses.keys()
+    assert all(losses[name] > 0 for name in expected)
+    assert any(name.startswith('train/student.') for name in losses)
+
+
+def assert_student_is_that_of_mmdetection(cfg, state_dict):
+    """MMDetection's own config takes the exported student: no missing and no unexpected key."""
+    own = build_model(dict(cfg_path=cfg.model.architecture.cfg_path, backbone=dict(init_cfg=None)))
+    own.load_state_dict(student_state_dict(state_dict), strict=True)
+
+
+@pytest.mark.parametrize('name', DISTILLATION)
+def test_student_config_is_plain(name):
+    cfg = student_config(load_config(str(CONFIGS / name)))
+    text = cfg.pretty_text
+    assert 'teacher' not in cfg.model
+    assert 'FrozenTeacherDistill' not in text
+    assert Config.fromstring(text, '.py').to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize('name', EVERY)
+def test_name_inside_the_package_gives_the_same_config(name):
+    assert load_config(f'mmkd::{name}').to_dict() == load_config(str(CONFIGS / name)).to_dict()
+
+
+@pytest.mark.parametrize('name', EVERY)
+def test_folder_describes_the_config(name):
+    readme = CONFIGS.joinpath(name).with_name('README.md').read_text()
+    assert Path(name).name in readme
+
+
+@pytest.mark.parametrize('folder', sorted({Path(name).parent.as_posix() for name in PUBLISHED}))
+def test_metafile_has_every_published_config(folder):
+    """Every one, and no other; a config and its entry have the same name."""
+    from mmengine.fileio import load
+
+    models = load(CONFIGS / folder / 'metafile.yml')['Models']
+    entries = {model['Config']: model['Name'] for model in models}
+    in_folder = [name for name in DISTILLATION if Path(name).parent.as_posix() == folder]
+    expected = {name for name in in_folder if name in PUBLISHED}
+    assert expected <= {path.removeprefix('configs/') for path in entries}
+    assert {path.removeprefix('configs/') for path in entries} <= set(in_folder)
+    assert all(Path(path).stem == name for path, name in entries.items())
+
+
+@pytest.mark.parametrize('name', DISTILLATION)
+def test_file_name_says_what_the_config_holds(name):
+    """``{method}_{teacher}_{student}_{schedule}_{dataset}.py``, in the method's folder."""
+    method, stem = Path(name).parent.name, Path(name).stem
+    assert stem.startswith(f'{method}_')
+    cfg = load_config(str(CONFIGS / name))
+    schedule = re.search(r'_(\d+)x_coco$', stem)
+    if schedule:
+        assert cfg.train_cfg.max_epochs == 12 * int(schedule[1])
+    assert any(method in loss for loss in cfg.model.distiller.distill_losses)
