@@ -18,7 +18,6 @@ model = dict(
     backbone=dict(
         type='ResNet',
         depth=18,
-        stem_channels=16,
         base_channels=16,
         num_stages=4,
         out_indices=(1, 2, 3),

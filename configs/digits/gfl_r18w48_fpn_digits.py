@@ -2,9 +2,7 @@
 
 _base_ = './gfl_r18w16_fpn_digits.py'
 
-model = dict(
-    backbone=dict(stem_channels=48, base_channels=48), neck=dict(in_channels=[96, 192, 384])
-)
+model = dict(backbone=dict(base_channels=48), neck=dict(in_channels=[96, 192, 384]))
 # The student's 500 scenes and 700 more.
 train_dataloader = dict(dataset=dict(num_images=1200))
 
