@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# Generated scenes stay in the clone, so that `make clean` finds them.
+export MMKD_CACHE := $(CURDIR)/.cache
 
 .PHONY: setup demo test lint clean
 
@@ -28,7 +30,6 @@ lint: $(READY)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-# The cached teacher and digit scenes lie in work_dirs/digits and in MMKD_CACHE (default ~/.cache/mmkd).
 clean:
-	rm -rf $(VENV) work_dirs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(MMKD_CACHE) work_dirs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
