@@ -73,4 +73,5 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10, norm_type=2),
 )
 default_hooks = dict(logger=dict(interval=20))
+auto_scale_lr = dict(base_batch_size=8)
 randomness = dict(seed=0)
