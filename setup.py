@@ -22,6 +22,7 @@ DEV = [
     'pytest>=8',
     'pytest-timeout>=2',
     'pytest-xdist>=3',
+    'setuptools>=77',
     'ruff>=0.9',
     'mypy>=1.10',
     'pre-commit>=3.5',

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.visualization import Visualizer
 
 import mmkd.registry  # noqa: F401  (before any test module imports mmdet)
 from mmkd.model_config import build_model
@@ -53,6 +54,12 @@ def cache_dir(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('MMKD_CACHE', str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def no_current_visualizer():
+    """MMEngine's hooks take the visualiser built first in the process; each test has its own."""
+    Visualizer._instance_dict.clear()
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """Train a teacher, a student alone and a student with PCKA on scenes of digits, and compare them.
 
-The teacher is trained once and kept. The two students then train side by side with the same
-budget. Writes results.json, results.md, curves.png and detections.png into the work directory.
+The two students train side by side with the same budget; what is already trained is kept. Writes
+results.json, results.md, curves.png and detections.png into the work directory.
 """
 
 import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import threading
@@ -78,9 +77,21 @@ def write_config(
         cfg.custom_hooks.append(
             dict(type='mmkd.FeatureSimilarityHook', teacher=teacher_config, patch_size=4)
         )
+    path = work_dir / 'config.py'
+    if path.exists() and path.read_text() != cfg.pretty_text:
+        (work_dir / 'last_checkpoint').unlink(missing_ok=True)  # of another experiment
     work_dir.mkdir(parents=True, exist_ok=True)
-    cfg.dump(work_dir / 'config.py')
-    return work_dir / 'config.py'
+    path.write_text(cfg.pretty_text)
+    return path
+
+
+def finished(config: Path) -> bool:
+    """Whether this very config was trained and evaluated before."""
+    last = config.parent / 'last_checkpoint'
+    epochs = Config.fromfile(config).train_cfg.max_epochs
+    if not last.exists() or not last.read_text().endswith(f'epoch_{epochs}.pth'):
+        return False
+    return bool(read_run(config.parent).metrics)
 
 
 def _follow(name: str, process: subprocess.Popen, log: Path) -> None:
@@ -93,12 +104,13 @@ def _follow(name: str, process: subprocess.Popen, log: Path) -> None:
 
 
 def train(configs: dict[str, Path]) -> None:
-    """Train some configs at the same time, sharing the cores.
+    """Train those of some configs that are not finished, at the same time, sharing the cores.
 
     Raises:
         SystemExit: If one fails, with the end of its output.
     """
-    threads = max(1, (os.cpu_count() or 1) // len(configs))
+    configs = {name: config for name, config in configs.items() if not finished(config)}
+    threads = max(1, (os.cpu_count() or 1) // max(1, len(configs)))
     jobs = {}
     for name, config in configs.items():
         process = subprocess.Popen(
@@ -127,13 +139,10 @@ def train(configs: dict[str, Path]) -> None:
 
 
 def trained_teacher(work_dir: Path, quick: bool) -> Path:
-    """Path of the teacher's weights, trained if they are not there."""
-    weights = work_dir / 'teacher.pth'
-    if not weights.exists():
-        print(f'== teacher -> {weights}', flush=True)
-        train({'teacher': write_config(TEACHER, work_dir, 0, quick=quick)})
-        shutil.copyfile((work_dir / 'last_checkpoint').read_text().strip(), weights)
-    return weights
+    """Path of the teacher's weights; it is trained if it was not before."""
+    print(f'== teacher -> {work_dir}', flush=True)
+    train({'teacher': write_config(TEACHER, work_dir, 0, quick=quick)})
+    return Path((work_dir / 'last_checkpoint').read_text().strip())
 
 
 def columns(run: Run) -> dict[str, float]:
@@ -165,10 +174,10 @@ def draw(folders: dict[str, Path], path: Path) -> None:
     models = {}
     for name, folder in folders.items():
         cfg = student_config(Config.fromfile(folder / 'config.py'))
+        init_default_scope(cfg.default_scope)
         checkpoint = (folder / 'last_checkpoint').read_text().strip()
         models[name] = build_model(cfg.model)
         load_all(models[name], student_state_dict(read_state_dict(checkpoint)), checkpoint)
-    init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     draw_detections(models, dataset, PICTURED, path)
 
@@ -178,7 +187,10 @@ def main() -> None:
     args = parse_args()
     start = time.perf_counter()
     teacher = trained_teacher(args.work_dir / 'teacher', args.quick)
-    rows = {'teacher': [columns(read_run(teacher.parent))], **{name: [] for name in STUDENTS}}
+    rows = {
+        'teacher': [columns(read_run(args.work_dir / 'teacher'))],
+        **{name: [] for name in STUDENTS},
+    }
     for seed in args.seeds:
         folders = {
             name: args.work_dir / f'seed{seed}' / name.replace(' + ', '_').lower()

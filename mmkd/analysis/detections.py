@@ -7,6 +7,10 @@ import numpy as np
 import torch
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.model import BaseModel
+from torchvision.ops import nms
+
+# Of boxes that overlap more, whatever their class, only the most confident is drawn.
+SAME_PLACE = 0.5
 
 Boxes = Sequence[tuple[np.ndarray, str]]
 
@@ -23,8 +27,9 @@ def predict(model: BaseModel, dataset: BaseDataset, indices: Sequence[int]) -> l
 
 
 def _predicted(sample, classes: Sequence[str], threshold: float) -> Boxes:
-    found = sample.pred_instances
-    found = found[found.scores >= threshold].cpu().numpy()
+    found = sample.pred_instances.cpu()
+    found = found[found.scores >= threshold]
+    found = found[nms(found.bboxes, found.scores, SAME_PLACE)].numpy()
     return [
         (box, f'{classes[label]} {score:.2f}')
         for box, label, score in zip(found.bboxes, found.labels, found.scores, strict=True)

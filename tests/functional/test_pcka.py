@@ -112,8 +112,9 @@ def test_equal_maps_give_one_and_no_gradient(average):
     student, _ = maps((2, 3, 10, 13), torch.float32)
     value = pcka(student.requires_grad_(), student.detach().clone(), 4, average=average)
     value.backward()
-    assert value.item() == 1
-    assert not student.grad.any()
+    assert value.item() == pytest.approx(1, abs=1e-7)
+    # Not exactly 0: two products of the same matrices may be summed in another order.
+    assert student.grad.abs().max() < 1e-8
 
 
 @AVERAGES
@@ -171,8 +172,9 @@ def test_map_below_min_patches_counts_as_one_and_stays_in_the_graph():
     student = torch.randn(2, 3, 1, 3, requires_grad=True)
     value = pcka(student, torch.randn(2, 3, 1, 3))
     value.backward()
-    assert value.item() == 1
-    assert not student.grad.any()
+    assert value.item() == pytest.approx(1, abs=1e-7)
+    # Not exactly 0: two products of the same matrices may be summed in another order.
+    assert student.grad.abs().max() < 1e-8
 
 
 def test_a_diverged_map_is_not_hidden():
