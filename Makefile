@@ -31,5 +31,5 @@ lint: $(READY)
 	$(RUN) -m mypy
 
 clean:
-	rm -rf $(VENV) $(MMKD_CACHE) work_dirs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(MMKD_CACHE) work_dirs .dist_test build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
