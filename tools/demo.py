@@ -64,7 +64,7 @@ def shorten(cfg: Config) -> None:
 def write_config(
     source: Path, work_dir: Path, seed: int, *, quick: bool, teacher: Path | None = None
 ) -> Path:
-    """Write the config of one run into its work directory."""
+    """Write the config of one run beside its work directory."""
     cfg = Config.fromfile(source)
     cfg.work_dir = str(work_dir)
     cfg.randomness = dict(seed=seed)
@@ -77,7 +77,7 @@ def write_config(
         cfg.custom_hooks.append(
             dict(type='mmkd.FeatureSimilarityHook', teacher=teacher_config, patch_size=4)
         )
-    path = work_dir / 'config.py'
+    path = work_dir.with_suffix('.py')
     if path.exists() and path.read_text() != cfg.pretty_text:
         (work_dir / 'last_checkpoint').unlink(missing_ok=True)  # of another experiment
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -87,11 +87,17 @@ def write_config(
 
 def finished(config: Path) -> bool:
     """Whether this very config was trained and evaluated before."""
-    last = config.parent / 'last_checkpoint'
+    work_dir = config.with_suffix('')
+    last = work_dir / 'last_checkpoint'
     epochs = Config.fromfile(config).train_cfg.max_epochs
     if not last.exists() or not last.read_text().endswith(f'epoch_{epochs}.pth'):
         return False
-    return bool(read_run(config.parent).metrics)
+    return bool(read_run(work_dir).metrics)
+
+
+def log_of(config: Path) -> Path:
+    """Where the output of a run is kept."""
+    return config.with_suffix('') / 'log.txt'
 
 
 def _follow(name: str, process: subprocess.Popen, log: Path) -> None:
@@ -126,7 +132,7 @@ def train(configs: dict[str, Path]) -> None:
                 'PYTHONUNBUFFERED': '1',
             },
         )
-        follower = threading.Thread(target=_follow, args=(name, process, config.parent / 'log.txt'))
+        follower = threading.Thread(target=_follow, args=(name, process, log_of(config)))
         follower.start()
         jobs[name] = process, follower
     for process, follower in jobs.values():
@@ -134,8 +140,8 @@ def train(configs: dict[str, Path]) -> None:
         follower.join()
     for name, (process, _) in jobs.items():
         if process.returncode:
-            log = configs[name].parent / 'log.txt'
-            sys.exit(f'{name} failed, see {log}:\n' + ''.join(log.read_text()[-3000:]))
+            log = log_of(configs[name])
+            sys.exit(f'{name} failed, see {log}:\n{log.read_text()[-3000:]}')
 
 
 def trained_teacher(work_dir: Path, quick: bool) -> Path:
@@ -173,7 +179,7 @@ def draw(folders: dict[str, Path], path: Path) -> None:
     """Draw the detections of the trained students."""
     models = {}
     for name, folder in folders.items():
-        cfg = student_config(Config.fromfile(folder / 'config.py'))
+        cfg = student_config(Config.fromfile(folder.with_suffix('.py')))
         init_default_scope(cfg.default_scope)
         checkpoint = (folder / 'last_checkpoint').read_text().strip()
         models[name] = build_model(cfg.model)

@@ -1,0 +1,74 @@
+"""The demo from its first line to its table, on a few small scenes."""
+
+import importlib.util
+import json
+import sys
+
+import pytest
+
+TINY = """
+_base_ = {base!r}
+model = {model}
+train_dataloader = dict(batch_size=2, dataset=dict(num_images=4, image_size=96))
+val_dataloader = dict(batch_size=2, dataset=dict(num_images=4, image_size=96))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=4)
+"""
+UNSURE = 'dict(test_cfg=dict(score_thr=0.0))'  # or untrained detectors would find nothing
+
+
+@pytest.fixture
+def demo(repo, tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location('demo', repo / 'tools' / 'demo.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def tiny(path, model=UNSURE):
+        config = tmp_path / path.name
+        config.write_text(TINY.format(base=str(path), model=model))
+        return config
+
+    monkeypatch.setattr(module, 'TEACHER', tiny(module.TEACHER))
+    student, distilled = module.STUDENTS.values()
+    students = {
+        'student': tiny(student),
+        'student + PCKA': tiny(
+            distilled,
+            f'dict(architecture={UNSURE}, teacher=dict(cfg_path={str(module.TEACHER)!r}))',
+        ),
+    }
+    monkeypatch.setattr(module, 'STUDENTS', students)
+    monkeypatch.setattr(module, 'PICTURED', range(2))
+    return module
+
+
+@pytest.mark.slow
+def test_demo_writes_its_results_and_keeps_what_is_trained(demo, tmp_path, monkeypatch, capfd):
+    out = tmp_path / 'out'
+    arguments = ['demo.py', '--quick', '--seeds', '0', '--work-dir', str(out)]
+    monkeypatch.setattr(sys, 'argv', arguments)
+    demo.main()
+    results = json.loads((out / 'results.json').read_text())
+    assert list(results['summary']) == ['teacher', 'student', 'student + PCKA']
+    assert results['facts']['seeds'] == [0]
+    (row,) = results['runs']['student + PCKA']
+    assert row['seconds'] > 0
+    assert 0 <= row['AP'] <= 100
+    assert '| student + PCKA |' in (out / 'results.md').read_text()
+    for picture in ('curves.png', 'detections.png'):
+        assert (out / picture).stat().st_size > 5_000
+    progress = capfd.readouterr().out
+    assert '[teacher] Epoch(train)' in progress
+    assert '[student + PCKA] Epoch(similarity) [1]' in progress
+
+    demo.main()  # everything is there
+    assert 'Epoch(train)' not in capfd.readouterr().out
+    assert json.loads((out / 'results.json').read_text())['runs'] == results['runs']
+
+
+def test_failing_run_stops_the_demo_with_its_output(demo, tmp_path):
+    config = tmp_path / 'broken.py'
+    config.with_suffix('').mkdir()
+    config.write_text("train_cfg = dict(max_epochs=1)\nmodel = dict(type='NoSuchModel')\n")
+    with pytest.raises(SystemExit, match=r'(?s)broken failed, see .*log\.txt'):
+        demo.train({'broken': config})
