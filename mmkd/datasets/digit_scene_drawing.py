@@ -37,8 +37,8 @@ def draw_scene(
 ) -> Scene:
     """Draw one to eight of ``glyphs`` over clutter on a textured ground.
 
-    Every digit lies wholly inside the picture and keeps at least
-    :data:`MIN_VISIBLE` of its ink uncovered.
+    Every digit but the largest lies wholly inside the picture; all keep at least
+    :data:`MIN_VISIBLE` of their ink uncovered.
 
     Args:
         rng: Source of all randomness; the scene is a function of its state.

@@ -42,7 +42,7 @@ def digit_scenes(
         split: ``'train'`` or ``'val'``.
         num_images: Number of scenes, at least 1.
         image_size: Side of the square scenes in pixels, at least 96. Default 160,
-            where about 60 % of the digits are small (under 32 x 32) and the rest medium.
+            where about half of the digits are small (under 32 x 32), 4 % large and the rest medium.
         seed: Non-negative seed of the scenes. Default 0.
         cache_dir: Where to keep the files. Default ``$MMKD_CACHE``, else ``~/.cache/mmkd``.
 

@@ -13,8 +13,8 @@ from mmkd.registry import DATASETS
 class DigitScenesDataset(CocoDataset):
     """Scenes of handwritten digits, drawn on first use; see :func:`mmkd.datasets.digit_scenes`.
 
-    Needs no download. Ten classes, one to eight objects an image, small and
-    medium ones in COCO's sense. The annotation file and the image folder follow
+    Needs no download. Ten classes, one to eight objects an image, small,
+    medium and a few large ones in COCO's sense. The annotation file and the image folder follow
     from the arguments, so ``ann_file``, ``data_root`` and ``data_prefix`` cannot be given.
 
     Args:
