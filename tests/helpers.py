@@ -1,8 +1,11 @@
 """Small models, configs and batches that several tests share."""
 
+import tempfile
+
 import torch
 from mmengine.model import BaseModel
-from torch import nn
+from torch import distributed as dist
+from torch import multiprocessing, nn
 
 RETINANET = {
     'cfg_path': 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
@@ -88,3 +91,51 @@ def detection_batch(model, shapes=((3, 64, 64), (3, 64, 64))):
     batch = demo_mm_inputs(len(shapes), shapes, num_items=[2] * len(shapes), num_classes=3)
     batch = model.data_preprocessor(batch, training=True)
     return batch['inputs'], batch['data_samples']
+
+
+def _process(rank, function, arguments, folder, world_size):
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world_size
+    )
+    torch.save(function(rank, *arguments), f'{folder}/{rank}.pt')
+    dist.destroy_process_group()
+
+
+def run_in_processes(function, *arguments, world_size=2):
+    """Results of ``function(rank, *arguments)`` in each process of a gloo group.
+
+    The function is a test module's own, and returns tensors and plain containers of them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        multiprocessing.spawn(
+            _process, (function, arguments, folder, world_size), nprocs=world_size
+        )
+        return [torch.load(f'{folder}/{rank}.pt') for rank in range(world_size)]
+
+
+def assert_two_processes_equal_one(loss, *joined, tolerance=1e-6):
+    """A loss module on the two halves of each batch, in two processes, is that on the batches.
+
+    Compares values and the gradients of every floating-point argument that requires them, as
+    DDP's average over the processes would make them.
+    """
+    wanted = [x.requires_grad for x in joined]
+    expected, expected_grads = _value_and_gradients(0, loss, [joined], wanted)
+    halves = list(zip(*[x.detach().chunk(2) for x in joined], strict=True))
+    results = run_in_processes(_value_and_gradients, loss, halves, wanted)
+    for value, _ in results:
+        torch.testing.assert_close(value, expected, rtol=tolerance, atol=tolerance)
+    for index, gradient in enumerate(expected_grads):
+        parts = torch.cat([gradients[index] for _, gradients in results]) / len(results)
+        torch.testing.assert_close(parts, gradient, rtol=tolerance, atol=tolerance)
+    assert all(gradient.abs().max() > 0 for gradient in expected_grads)
+
+
+def _value_and_gradients(rank, loss, batches, wanted):
+    arguments = [
+        x.detach().clone().requires_grad_(w) for x, w in zip(batches[rank], wanted, strict=True)
+    ]
+    value = loss(*arguments)
+    value.backward()
+    return value.detach(), [x.grad for x in arguments if x.requires_grad]
