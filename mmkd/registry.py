@@ -21,3 +21,5 @@ def _child(parent: Registry, *rooms: str) -> Registry:
 MODELS = _child(root.MODELS, 'losses', 'connectors', 'algorithms')
 DATASETS = _child(root.DATASETS, 'datasets')
 HOOKS = _child(root.HOOKS, 'hooks')
+LOOPS = _child(root.LOOPS, 'loops')
+TASK_UTILS = _child(root.TASK_UTILS, 'algorithms')

@@ -1,4 +1,4 @@
-"""Distillation from one frozen teacher, configured by MMRazor's distiller."""
+"""Distillation from frozen teachers, configured by MMRazor's distiller."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,14 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
-from mmkd.algorithms.recorders import check_sources, least_forward, release
+from mmkd.algorithms.recorders import check_sources, expand_sources, least_forward, release
 from mmkd.model_config import build_model
 from mmkd.registry import MODELS
-from mmkd.teachers import FrozenTeacher
+from mmkd.teachers import FrozenTeacher, TeacherEnsemble, build_teacher
+from mmkd.views import Views, all_views, resolve_views
 
 TEACHER_PREFIX = 'teacher.'
+Samples = Sequence[BaseDataElement] | None
 
 
 @MODELS.register_module()
@@ -32,8 +34,13 @@ class FrozenTeacherDistill(BaseAlgorithm):
         architecture: The student: a config with ``cfg_path`` (of MMDetection, MMPretrain or your
             own) and overrides, a config with ``type``, or a model.
         teacher: The teacher: as the student, with ``checkpoint``, ``precision`` and ``forward``
-            beside it (see :class:`FrozenTeacher`); or a built :class:`FrozenTeacher`.
+            beside it (see :class:`FrozenTeacher`); or several under names of their own,
+            ``dict(members=dict(first=..., second=...))`` (see :class:`TeacherEnsemble`, whose
+            modules are recorded as ``first.neck``); or either, built.
         distiller: Config of an MMRazor distiller. Types without a scope are MMRazor's.
+        views: Extract features from several views of each image: ``'rotations'`` or a function
+            that stacks them, view by view, the image itself first. Recorded outputs of backbone
+            and neck hold all views; heads and task losses see the image alone. Defaults to None.
         data_preprocessor: Defaults to the student's.
         save_teacher: Save the teacher's weights in the checkpoints, too, and load them from
             there. Defaults to False.
@@ -47,17 +54,17 @@ class FrozenTeacherDistill(BaseAlgorithm):
     def __init__(
         self,
         architecture: BaseModel | Mapping[str, Any],
-        teacher: FrozenTeacher | Mapping[str, Any],
+        teacher: FrozenTeacher | TeacherEnsemble | Mapping[str, Any],
         distiller: Mapping[str, Any],
+        views: str | Views | None = None,
         data_preprocessor: nn.Module | dict | None = None,
         save_teacher: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(build_model(architecture), data_preprocessor, init_cfg)
         self.save_teacher = save_teacher
-        if not isinstance(teacher, FrozenTeacher):
-            teacher = FrozenTeacher.from_config(teacher)
-        self.teacher = teacher
+        self.views = resolve_views(views)
+        self.teacher = build_teacher(teacher)
         with DefaultScope.overwrite_default_scope('mmrazor'):
             self.distiller = MODELS.build(distiller)
         self._connect()
@@ -67,24 +74,25 @@ class FrozenTeacherDistill(BaseAlgorithm):
     def _connect(self) -> None:
         """Attach the recorders, and let the teacher run no further than they need."""
         distiller = self.distiller
+        expand_sources(distiller.teacher_recorders, self.teacher.model)
         check_sources(distiller.student_recorders, self.architecture, 'student')
         check_sources(distiller.teacher_recorders, self.teacher.model, 'teacher')
         distiller.prepare_from_student(self.architecture)
         distiller.prepare_from_teacher(self.teacher.model)
         self.teacher.follow(self.data_preprocessor)
-        if self.teacher.forward is None:
-            self.teacher.forward = least_forward(
-                distiller.teacher_recorders, deliveries=bool(distiller.deliveries.deliveries)
-            )
+        deliveries = bool(distiller.deliveries.deliveries)
+        for prefix, member in self.teacher.by_prefix().items():
+            if member.forward is None:
+                member.forward = least_forward(
+                    distiller.teacher_recorders, deliveries=deliveries, member=prefix
+                )
 
     @property
     def student(self) -> nn.Module:
         """The student, MMRazor's ``architecture``."""
         return self.architecture
 
-    def loss(
-        self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None = None
-    ) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: Samples = None) -> dict[str, Tensor]:
         """Task and distillation losses of a batch.
 
         Args:
@@ -100,14 +108,21 @@ class FrozenTeacherDistill(BaseAlgorithm):
         distiller = self.distiller
         distiller.set_deliveries_override(False)
         with distiller.teacher_recorders, distiller.deliveries:
-            self.teacher(inputs, data_samples)
+            self._run_teacher(inputs, data_samples)
         distiller.set_deliveries_override(True)
         with distiller.student_recorders, distiller.deliveries:
-            losses = self.architecture(inputs, data_samples, mode='loss')
+            losses = self._run_student(inputs, data_samples)
         losses = add_prefix(losses, 'student')
         losses.update(add_prefix(distiller.compute_distill_losses(), 'distill'))
         release(distiller.student_recorders, distiller.teacher_recorders)
         return losses
+
+    def _run_teacher(self, inputs: Tensor, data_samples: Samples) -> None:
+        self.teacher(inputs, data_samples, views=self.views)
+
+    def _run_student(self, inputs: Tensor, data_samples: Samples) -> dict[str, Tensor]:
+        with all_views(self.architecture, self.views):
+            return self.architecture(inputs, data_samples, mode='loss')
 
     def _stopped_losses(self) -> dict[str, Tensor]:
         """Zero, if the distiller has parameters: DDP waits for a gradient of each of them."""

@@ -8,9 +8,28 @@ from mmrazor.models.task_modules.recorder import (
     ModuleOutputsRecorder,
     ParameterRecorder,
 )
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
+from mmkd.algorithms.ensemble_recorder import EnsembleOutputsRecorder
+
 FEATURE_PARTS = ('backbone', 'neck')
+
+
+def expand_sources(recorders: RecorderManager, teachers: nn.Module) -> None:
+    """Let recorders over several teachers know which there are.
+
+    Raises:
+        ValueError: If there is only one teacher.
+    """
+    for name, recorder in recorders.recorders.items():
+        if isinstance(recorder, EnsembleOutputsRecorder):
+            if not isinstance(teachers, nn.ModuleDict):
+                raise ValueError(
+                    f'teacher_recorders.{name}: expected several teachers, '
+                    'teacher=dict(members=dict(...)), got one; record it by ModuleOutputs'
+                )
+            recorder.expand(teachers)
 
 
 def check_sources(recorders: RecorderManager, model: nn.Module, who: str) -> None:
@@ -22,24 +41,37 @@ def check_sources(recorders: RecorderManager, model: nn.Module, who: str) -> Non
     modules = [name for name, _ in model.named_modules()]
     parameters = [name for name, _ in model.named_parameters()]
     for name, recorder in recorders.recorders.items():
-        if isinstance(recorder, ParameterRecorder):
-            known, kind = parameters, 'parameter'
-        elif isinstance(recorder, ModuleOutputsRecorder | ModuleInputsRecorder):
-            known, kind = modules, 'module'
-        else:
-            continue  # methods and functions are checked by MMRazor when it imports them
-        if recorder.source in known:
-            continue
-        close = difflib.get_close_matches(recorder.source, known, n=5, cutoff=0.4)
-        close = close or [part for part in known if part and '.' not in part]
-        raise ValueError(
-            f'{who}_recorders.{name}: the {who} ({type(model).__name__}) has no {kind} '
-            f'{recorder.source!r}; close to it: {", ".join(close)}'
-        )
+        kind = 'parameter' if isinstance(recorder, ParameterRecorder) else 'module'
+        known = parameters if kind == 'parameter' else modules
+        # Methods and functions are checked by MMRazor when it imports them.
+        for source in [recorder.source] if kind == 'parameter' else module_sources(recorder):
+            if source not in known:
+                raise ValueError(
+                    f'{who}_recorders.{name}: the {who} ({type(model).__name__}) has no {kind} '
+                    f'{source!r}; close to it: {", ".join(_close(source, known))}'
+                )
 
 
-def least_forward(recorders: RecorderManager, *, deliveries: bool = False) -> str:
+def module_sources(recorder: BaseRecorder) -> list[str]:
+    """Names of the modules that a recorder listens to; none for methods and functions."""
+    if isinstance(recorder, EnsembleOutputsRecorder):
+        return [source for part in recorder.parts for source in module_sources(part)]
+    is_module = isinstance(recorder, ModuleOutputsRecorder | ModuleInputsRecorder)
+    return [recorder.source] if is_module else []
+
+
+def _close(source: str, known: list[str]) -> list[str]:
+    close = difflib.get_close_matches(source, known, n=5, cutoff=0.4)
+    return close or [part for part in known if part and '.' not in part]
+
+
+def least_forward(recorders: RecorderManager, *, deliveries: bool = False, member: str = '') -> str:
     """The cheapest forward of a teacher that still produces everything that is recorded.
+
+    Args:
+        recorders: The teacher's recorders.
+        deliveries: Whether the distiller has deliveries.
+        member: Prefix of one teacher's modules among several, e.g. ``'first.'``.
 
     Returns:
         ``'features'`` if all sources lie in backbone and neck, ``'tensor'`` if all are modules
@@ -50,9 +82,11 @@ def least_forward(recorders: RecorderManager, *, deliveries: bool = False) -> st
     for recorder in recorders.recorders.values():
         if isinstance(recorder, ParameterRecorder):
             continue
-        if not isinstance(recorder, ModuleOutputsRecorder | ModuleInputsRecorder):
+        sources = module_sources(recorder)
+        if not sources:
             needed.append('loss')
-        elif recorder.source.split('.')[0] not in FEATURE_PARTS:
+        own = [s.removeprefix(member) for s in sources if s.startswith(member)]
+        if any(source.split('.')[0] not in FEATURE_PARTS for source in own):
             needed.append('tensor')
     return max(needed, key=rank.__getitem__)
 

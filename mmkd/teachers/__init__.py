@@ -1,5 +1,6 @@
 """Teachers: frozen models that are recorded while the student trains."""
 
+from mmkd.teachers.ensemble import TeacherEnsemble, build_teacher
 from mmkd.teachers.frozen_teacher import FrozenTeacher
 
-__all__ = ['FrozenTeacher']
+__all__ = ['FrozenTeacher', 'TeacherEnsemble', 'build_teacher']

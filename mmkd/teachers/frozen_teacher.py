@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmkd.checkpoint import assert_unchanged, load_all, read_state_dict
 from mmkd.model_config import build_model
 from mmkd.teachers.normalisation import Renormalise
+from mmkd.views import Views, all_views
 
 FORWARDS = ('features', 'tensor', 'loss')
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -91,6 +92,10 @@ class FrozenTeacher:
         load_all(self.model, state_dict, source)
         self._remember()
 
+    def by_prefix(self) -> dict[str, 'FrozenTeacher']:
+        """Each single teacher by the prefix of its modules' names: itself, with none."""
+        return {'': self}
+
     def follow(self, student_preprocessor: nn.Module | None) -> None:
         """Expect batches made by the student's data preprocessor, and renormalise them."""
         own = getattr(self.model, 'data_preprocessor', None)
@@ -101,24 +106,43 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def __call__(
-        self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None = None
+        self,
+        inputs: Tensor,
+        data_samples: Sequence[BaseDataElement] | None = None,
+        *,
+        views: Views | None = None,
     ) -> Any:
         """Run the teacher on the student's batch.
 
         Args:
             inputs: (B, 3, H, W), preprocessed for the student.
             data_samples: The batch's samples.
+            views: Views from which features are extracted; see :func:`mmkd.views.all_views`.
 
         Returns:
             What the model returns; usually only what was recorded on the way matters.
         """
+        inputs = self._prepare(inputs, data_samples)
+        with self._autocast(inputs.device.type), all_views(self.model, views):
+            return self._run(inputs, data_samples)
+
+    @torch.no_grad()
+    def extract_feat(self, inputs: Tensor) -> Any:
+        """Run backbone and neck alone, on images (B, 3, H, W) of which nothing else is known."""
+        inputs = self._prepare(inputs)
+        with self._autocast(inputs.device.type):
+            return self.model.extract_feat(inputs)
+
+    def _prepare(
+        self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None = None
+    ) -> Tensor:
+        """Verify the weights at the first step, follow the device, and renormalise."""
         if self._reference is not None:
             assert_unchanged(self.model, self._reference)
             self._reference = None
         if next(self.model.parameters()).device != inputs.device:
             self.model.to(inputs.device)
-        with self._autocast(inputs.device.type):
-            return self._run(self._renormalise(inputs, data_samples), data_samples)
+        return self._renormalise(inputs, data_samples)
 
     def _autocast(self, device: str) -> contextlib.AbstractContextManager:
         if self.precision is None:

@@ -1,0 +1,5 @@
+"""Training loops."""
+
+from mmkd.loops.unlabelled_train_loop import UnlabelledTrainLoop
+
+__all__ = ['UnlabelledTrainLoop']

@@ -1,0 +1,97 @@
+"""Several teachers of one student."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from mmkd.teachers.frozen_teacher import FrozenTeacher
+from mmkd.views import Views
+
+
+class TeacherEnsemble:
+    """Frozen teachers that see the same batch; to recorders, one model with a part for each.
+
+    The module ``neck`` of the teacher ``first`` is recorded as ``first.neck``. They may differ in
+    architecture, width, normalisation and classes.
+
+    Args:
+        members: Teachers by name, built or as their configs (see
+            :meth:`FrozenTeacher.from_config`).
+
+    Raises:
+        ValueError: If there is none, or a name holds a dot.
+    """
+
+    def __init__(self, members: Mapping[str, FrozenTeacher | Mapping[str, Any]]) -> None:
+        if not members or any('.' in name for name in members):
+            raise ValueError(
+                f'members: expected teachers under names without dots, got {[*members]}'
+            )
+        self.members = {
+            name: teacher
+            if isinstance(teacher, FrozenTeacher)
+            else FrozenTeacher.from_config(teacher)
+            for name, teacher in members.items()
+        }
+        self.model = nn.ModuleDict({name: t.model for name, t in self.members.items()})
+
+    def by_prefix(self) -> dict[str, FrozenTeacher]:
+        """Each single teacher by the prefix of its modules' names."""
+        return {f'{name}.': teacher for name, teacher in self.members.items()}
+
+    def follow(self, student_preprocessor: nn.Module | None) -> None:
+        """Expect batches made by the student's data preprocessor."""
+        for teacher in self.members.values():
+            teacher.follow(student_preprocessor)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights of all."""
+        return self.model.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], source: str) -> None:
+        """Replace the weights of all, by those of a checkpoint that was saved with them."""
+        for prefix, teacher in self.by_prefix().items():
+            own = {
+                name.removeprefix(prefix): value
+                for name, value in state_dict.items()
+                if name.startswith(prefix)
+            }
+            teacher.load_state_dict(own, source)
+
+    def __deepcopy__(self, memo: dict) -> 'TeacherEnsemble':
+        return self  # as a single teacher
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        data_samples: Sequence[BaseDataElement] | None = None,
+        *,
+        views: Views | None = None,
+    ) -> dict[str, Any]:
+        """Run each teacher on the student's batch; see :meth:`FrozenTeacher.__call__`."""
+        return {
+            name: teacher(inputs, data_samples, views=views)
+            for name, teacher in self.members.items()
+        }
+
+    def extract_feat(self, inputs: Tensor) -> dict[str, Any]:
+        """Run each teacher's backbone and neck; see :meth:`FrozenTeacher.extract_feat`."""
+        return {name: teacher.extract_feat(inputs) for name, teacher in self.members.items()}
+
+
+Teacher = FrozenTeacher | TeacherEnsemble
+
+
+def build_teacher(teacher: Teacher | Mapping[str, Any]) -> Teacher:
+    """Build one or several teachers; built ones are returned.
+
+    Args:
+        teacher: The config of one teacher, or ``dict(members=dict(first=..., second=...))``.
+    """
+    if isinstance(teacher, FrozenTeacher | TeacherEnsemble):
+        return teacher
+    if 'members' in teacher:
+        return TeacherEnsemble(**teacher)
+    return FrozenTeacher.from_config(teacher)
