@@ -12,9 +12,10 @@ Levels = Tensor | Sequence[Tensor]
 
 
 class LevelLoss(nn.Module, metaclass=ABCMeta):
-    """A weighted sum over pyramid levels of a loss between two feature maps of one shape.
+    """A weighted sum over pyramid levels of a loss between two feature maps.
 
-    Subclasses implement :meth:`level_loss`.
+    Subclasses implement :meth:`level_loss`, and override :meth:`check_pair` if they compare maps
+    of different shapes.
 
     Args:
         levels: Indices of the recorded levels to compare; None means all.
@@ -34,20 +35,25 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
 
         Args:
             student: A feature map, or a sequence of them, one a level.
-            teacher: The same, level by level of the student's shapes. No gradient flows into it.
+            teacher: The same, level by level comparable by :meth:`check_pair`: of the student's
+                shapes, unless a subclass says otherwise. No gradient flows into it.
 
         Returns:
             A scalar.
 
         Raises:
             TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
-            ValueError: If levels are missing or differ in shape.
+            ValueError: If levels are missing or cannot be compared.
         """
         losses = []
         for position, (name, s, t) in enumerate(self._pairs(student, teacher)):
-            check_same_shape(s, t, name)
+            self.check_pair(s, t, name)
             losses.append(self.level_loss(s, t.detach(), position))
         return self.loss_weight * torch.stack(losses).sum()
+
+    def check_pair(self, student: Tensor, teacher: Tensor, name: str) -> None:
+        """Raise ValueError, naming ``name``, unless the two maps of a level have one shape."""
+        check_same_shape(student, teacher, name)
 
     @abstractmethod
     def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:

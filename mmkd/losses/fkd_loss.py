@@ -1,0 +1,101 @@
+"""Feature kernel distillation."""
+
+from torch import Tensor
+
+from mmkd.functional import feature_kernel_distance
+from mmkd.functional.cka import upcast
+from mmkd.losses.base import check_non_negative
+from mmkd.losses.relational import RelationalLoss, check_rows
+from mmkd.registry import MODELS
+
+Ensemble = tuple[Tensor, ...] | list[Tensor]
+
+
+@MODELS.register_module()
+class FKDLoss(RelationalLoss):
+    r"""Distance between correlation kernels of student and teachers, and a penalty on features.
+
+    .. math::
+        L = \frac{\lambda_{KD}}{B (B - 1)} \sum_{i \ne j} (\rho^S_{ij} - \rho^T_{ij})^2
+            + \frac{\lambda_{FR}}{B D} \|f\|_F^2
+
+    He & Ozay, "Feature Kernel Distillation" (2022), Algorithm 1, with the mean square of
+    Algorithm 2. The kernels are of penultimate features, and do not see their scale, which the
+    penalty holds. The mathematics is :func:`mmkd.functional.feature_kernel_distance`.
+
+    Args:
+        kernel_weight: The paper's lambda_KD, in [1, 1000] there.
+        regularisation_weight: The paper's lambda_FR, in [0, 20] there.
+        loss_weight: Factor of both terms.
+        gather: In distributed training, compare the samples of all processes, gradients
+            included, so that N processes with b samples each are one with N b.
+
+    Raises:
+        ValueError: If a weight is out of its range.
+
+    Example:
+        >>> import torch
+        >>> student = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> loss = FKDLoss(kernel_weight=3.0, regularisation_weight=4.0)
+        >>> loss(student, torch.tensor([[1.0], [5.0]]))
+        tensor(5.)
+    """
+
+    def __init__(
+        self,
+        kernel_weight: float = 300.0,
+        regularisation_weight: float = 20.0,
+        loss_weight: float = 1.0,
+        gather: bool = True,
+    ) -> None:
+        super().__init__(loss_weight=loss_weight, gather=gather)
+        check_non_negative('kernel_weight', kernel_weight)
+        check_non_negative('regularisation_weight', regularisation_weight)
+        self.kernel_weight = kernel_weight
+        self.regularisation_weight = regularisation_weight
+
+    def forward(
+        self,
+        student: Tensor,
+        teacher: Tensor | Ensemble,
+        regularised: Tensor | None = None,
+    ) -> Tensor:
+        """Weighted sum of the kernels' distance and the features' mean square.
+
+        Args:
+            student: Features, shape (B, D).
+            teacher: Features, shape (B, D_T) with D_T free, or a tuple of them, an ensemble
+                whose kernels are averaged. No gradient flows into them.
+            regularised: Features of the student, shape (B', D'), whose mean square is penalised;
+                None means ``student``. To be given if that is a batch of its own, such as an
+                unlabelled one.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            TypeError: If an argument is none of these.
+            ValueError: If shapes differ from these, or the ensemble is empty.
+        """
+        check_rows('student', student)
+        teachers = _as_ensemble(teacher, student)
+        if regularised is not None:
+            check_rows('regularised', regularised)
+        student = self.joined(student)
+        distance = feature_kernel_distance(student, *(self.joined(t.detach()) for t in teachers))
+        loss = self.kernel_weight * distance
+        if self.regularisation_weight:
+            features = student if regularised is None else self.joined(regularised)
+            loss = loss + self.regularisation_weight * upcast(features).square().mean()
+        return self.loss_weight * loss
+
+
+def _as_ensemble(teacher: Tensor | Ensemble, student: Tensor) -> Ensemble:
+    if not isinstance(teacher, tuple | list):
+        check_rows('teacher', teacher, student)
+        return (teacher,)
+    if not teacher:
+        raise ValueError('teacher: expected at least one Tensor (B, D), got an empty sequence')
+    for index, features in enumerate(teacher):
+        check_rows(f'teacher[{index}]', features, student)
+    return teacher
