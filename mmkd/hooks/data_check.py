@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from mmkd.hooks.classification_check import has_single_labels, label_problems
 from mmkd.registry import HOOKS
 
 # Heads that do not classify the data set's classes: objectness, and pixels of another label set.
@@ -136,47 +137,75 @@ def _classifying_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
-def _head_problems(dataset: Any, model: nn.Module) -> Iterator[str]:
-    """Heads whose number of classes is not the data set's."""
+def _student_heads(model: nn.Module) -> dict[str, nn.Module]:
+    """The heads that classify the student's classes, by their config keys."""
     key, student = _student(model)
+    return {f'{key}.{name}': head for name, head in _classifying_heads(student)}
+
+
+def _head_problems(dataset: Any, heads: dict[str, nn.Module]) -> Iterator[str]:
+    """Heads whose number of classes is not the data set's."""
+    source = getattr(dataset, 'ann_file', '') or type(dataset).__name__
+    has_file = hasattr(dataset, 'ann_file')  # those without know their classes themselves
+    other_way = ', or metainfo=dict(classes=...) of the data set' if has_file else ''
     count = len(dataset.metainfo['classes'])
-    for name, head in _classifying_heads(student):
+    for key, head in heads.items():
         if head.num_classes != count:
             yield (
-                f'{key}.{name} ({type(head).__name__}): has num_classes={head.num_classes}, but '
-                f'{dataset.ann_file} is read with {count} classes '
-                f'({_shorten(dataset.metainfo["classes"], 5)}); set {key}.{name}.num_classes='
-                f'{count}, or metainfo=dict(classes=...) of the data set'
+                f'{key} ({type(head).__name__}): has num_classes={head.num_classes}, but '
+                f'{source} is read with {count} classes '
+                f'({_shorten(dataset.metainfo["classes"], 5)}); set {key}.num_classes='
+                f'{count}{other_way}'
             )
 
 
-def _problems(dataset: Any, model: nn.Module) -> Iterator[str]:
-    """Everything wrong with one unwrapped COCO-style data set."""
-    if len(dataset) == 0:
-        yield _empty_problem(dataset)
-        return
+def _coco_problems(dataset: Any, heads: dict[str, nn.Module]) -> Iterator[str]:
+    """Everything wrong with the classes of one COCO-style data set."""
     problem = _class_problem(dataset)
     if problem:
         yield problem
     # Wrong class names say nothing about the heads, nor do those of open vocabulary (an input).
     elif not getattr(dataset, 'return_classes', False):
-        yield from _head_problems(dataset, model)
+        yield from _head_problems(dataset, heads)
+
+
+def _classification_problems(dataset: Any, heads: dict[str, nn.Module]) -> Iterator[str]:
+    """Everything wrong with the classes and labels of one classification data set."""
+    wrong_heads = [*_head_problems(dataset, heads)] if 'classes' in dataset.metainfo else []
+    # Labels beyond a head with the wrong number of classes would be the same mistake again.
+    yield from wrong_heads or label_problems(dataset, heads)
+
+
+def _problems(dataset: Any, model: nn.Module) -> Iterator[str]:
+    """Everything wrong with one unwrapped data set; nothing, if it is of a kind not known here."""
+    is_coco = _is_coco(dataset)
+    if not is_coco and not hasattr(dataset, 'get_gt_labels'):
+        return
+    if len(dataset) == 0:
+        yield _empty_problem(dataset)
+    elif is_coco:
+        yield from _coco_problems(dataset, _student_heads(model))
+    elif has_single_labels(dataset):
+        yield from _classification_problems(dataset, _student_heads(model))
 
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Check each COCO-style data set against its annotation file and the model's heads.
+    """Check each data set against its annotation file and the model's heads.
 
-    Before training, the training and the validation set; before an evaluation alone, its set.
-    Wrapped data sets (concatenated, repeated, class-balanced) are looked into. Of a distillation
-    algorithm only the student (``architecture``) is checked, since a teacher may know other
-    classes. Images are not looked for on disk.
+    Looked at are COCO-style data sets, and MMPretrain's and :class:`mmkd.datasets.InMemoryDataset`
+    with one label an image; others are let through. Before training, the training and the
+    validation set; before an evaluation alone, its set. Wrapped data sets (concatenated, repeated,
+    class-balanced) are looked into. Of a distillation algorithm only the student
+    (``architecture``) is checked, since a teacher may know other classes. Images are not looked
+    for on disk.
 
     Raises:
         ValueError: Lists everything found, for each loader: classes that the annotation file has
             no category for (with close matches), heads with another number of classes than the
-            data set (with the config key to change), an empty data set. Most empty ones fail
-            before any hook runs; see :func:`explain_empty_datasets`.
+            data set (with the config key to change), labels that a head has no output for, an
+            empty data set. Most empty ones fail before any hook runs; see
+            :func:`explain_empty_datasets`.
 
     Example:
         >>> custom_hooks = [dict(type='mmkd.DataCheckHook')]
@@ -209,7 +238,6 @@ class DataCheckHook(Hook):
         problems = [
             problem
             for dataset in _unwrap(getattr(runner, loader).dataset)
-            if _is_coco(dataset)
             for problem in _problems(dataset, runner.model)
         ]
         if problems:

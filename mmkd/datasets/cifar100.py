@@ -1,0 +1,81 @@
+"""CIFAR-100."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mmkd.datasets.cifar_files import read_cifar_batch, read_cifar_classes
+from mmkd.datasets.in_memory import InMemoryDataset
+from mmkd.registry import DATASETS
+
+_TILE = 32
+
+
+@DATASETS.register_module()
+class CIFAR100Dataset(InMemoryDataset):
+    """CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images of 32 x 32, 100 classes.
+
+    Reads either of two formats, whichever is there: the official Python version
+    (``cifar-100-python/train``, ``test`` and ``meta``, in ``root`` or being it), of which nothing
+    but arrays is unpickled; or mosaics (``classes.json``, a list of names, and
+    ``{train,test}/NN.webp``, the images of label ``NN`` as tiles, row after row).
+
+    Args:
+        root: Folder of the data.
+        split: ``'train'`` or ``'test'``. Default ``'train'``.
+        **kwargs: As for :class:`InMemoryDataset` (``augment``, ``num_samples``, ...).
+
+    Raises:
+        FileNotFoundError: If ``root`` holds neither format.
+        pickle.UnpicklingError: If a file is damaged or names anything but arrays.
+        ValueError: If ``split`` is neither, or a file holds something else.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], *, split: str = 'train', **kwargs: Any
+    ) -> None:
+        if split not in ('train', 'test'):
+            raise ValueError(f"split: expected 'train' or 'test', got {split!r}")
+        images, labels, classes = _read(Path(root).expanduser(), split)
+        metainfo = {'classes': classes, 'dataset_type': 'cifar100'}
+        super().__init__(images, labels, metainfo=metainfo, **kwargs)
+
+
+def _read(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    for folder in (root / 'cifar-100-python', root):
+        if (folder / split).is_file() and (folder / 'meta').is_file():
+            images, labels = read_cifar_batch(folder / split, 'fine_labels')
+            return images, labels, read_cifar_classes(folder / 'meta', 'fine_label_names')
+    if (root / 'classes.json').is_file() and (root / split).is_dir():
+        classes = tuple(json.loads((root / 'classes.json').read_text()))
+        return *_read_mosaics(root / split, len(classes)), classes
+    raise FileNotFoundError(
+        f"root: expected CIFAR-100 in '{root}': cifar-100-python/{split} and cifar-100-python/meta "
+        '(unpacked from https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz), or mosaics '
+        f'{split}/NN.webp and classes.json; found neither'
+    )
+
+
+def _read_mosaics(folder: Path, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    images = [_read_mosaic(folder / f'{label:02d}.webp') for label in range(num_classes)]
+    return np.concatenate(images), np.repeat(np.arange(num_classes), [len(x) for x in images])
+
+
+def _read_mosaic(path: Path) -> np.ndarray:
+    """The tiles, uint8 RGB of shape (N, 3, 32, 32), row after row."""
+    if not path.is_file():
+        raise FileNotFoundError(f"root: expected one mosaic a class, but '{path}' is missing")
+    mosaic = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if mosaic is None:
+        raise ValueError(f'{path}: expected a picture that OpenCV can read')
+    if mosaic.shape[0] % _TILE or mosaic.shape[1] % _TILE:
+        raise ValueError(
+            f'{path}: expected sides that are multiples of {_TILE} pixels, got {mosaic.shape[:2]}'
+        )
+    rows, columns = mosaic.shape[0] // _TILE, mosaic.shape[1] // _TILE
+    tiles = mosaic[..., ::-1].reshape(rows, _TILE, columns, _TILE, 3)
+    return tiles.transpose(0, 2, 4, 1, 3).reshape(-1, 3, _TILE, _TILE)

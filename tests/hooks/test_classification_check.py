@@ -1,0 +1,151 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmpretrain.datasets import CustomDataset, MultiLabelDataset
+from torch import nn
+from torch.utils.data import Subset
+
+from mmkd.datasets import InMemoryDataset
+from mmkd.hooks import DataCheckHook, explain_empty_datasets
+
+CLASSES = ('cat', 'dog', 'bird')
+
+
+def in_memory(labels=(0, 1, 2), classes=CLASSES, **options):
+    images = np.zeros((len(labels), 3, 4, 4), np.uint8)
+    metainfo = {'classes': classes} if classes else None
+    return InMemoryDataset(images, labels, metainfo=metainfo, device='cpu', **options)
+
+
+@pytest.fixture
+def custom(tmp_path):
+    """Builds MMPretrain's data set of a list of files and labels; the files do not exist."""
+
+    def build(labels=(0, 1, 2), name='list.txt', **options):
+        path = tmp_path / name
+        path.write_text(''.join(f'{i}.jpg {label}\n' for i, label in enumerate(labels)))
+        options = {'metainfo': {'classes': CLASSES}, **options}
+        return CustomDataset(ann_file=str(path), data_prefix=str(tmp_path), **options)
+
+    return build
+
+
+def classifier(num_classes=3):
+    head = nn.Identity()
+    head.num_classes = num_classes
+    return nn.ModuleDict({'head': head})
+
+
+class Distillation(nn.Module):
+    def __init__(self, student, teacher):
+        super().__init__()
+        self.architecture = student
+        self.teacher = teacher
+
+
+def check(dataset, model=None, stage='train'):
+    runner = SimpleNamespace(
+        model=model or classifier(),
+        val_loop=None,
+        **{f'{stage}_dataloader': SimpleNamespace(dataset=dataset)},
+    )
+    getattr(DataCheckHook(), f'before_{stage}')(runner)
+
+
+def complaint(*args, **kwargs):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - each test reads the message
+        check(*args, **kwargs)
+    return str(error.value)
+
+
+def test_fitting_data_sets_pass(custom):
+    check(in_memory())
+    check(in_memory(labels=(2, 2)))  # a class may have no sample
+    check(custom())
+    check(custom(), Distillation(classifier(3), classifier(80)))
+
+
+@pytest.mark.parametrize('stage', ['train', 'val', 'test'])
+def test_a_label_without_an_output(custom, stage):
+    for dataset in (in_memory((0, 1, 3, 2, 4)), custom((0, 1, 3, 2, 4))):
+        message = complaint(dataset, stage=stage)
+        assert message.startswith(f'{stage}_dataloader: ')
+        assert f'{type(dataset).__name__}: label 3 of sample 2 (and 1 more samples)' in message
+        assert 'outside [0, 3), the outputs of model.head; ' in message
+
+
+def test_a_negative_label(custom):
+    assert 'label -1 of sample 1 is outside' in complaint(in_memory((0, -1)))
+    assert 'label -1 of sample 1 is outside' in complaint(custom((0, -1)))
+
+
+def test_a_head_with_another_number_of_classes(custom):
+    for dataset, source in ((in_memory(), 'InMemoryDataset'), (custom(), 'list.txt')):
+        for count in (2, 10):
+            message = complaint(dataset, classifier(count))
+            assert f'model.head (Identity): has num_classes={count}' in message
+            assert f'{source} is read with 3 classes (cat, dog, bird)' in message
+            assert 'set model.head.num_classes=3' in message
+            assert 'label' not in message  # the same mistake
+    assert 'metainfo=dict(classes=...)' in complaint(custom(), classifier(2))
+    assert 'metainfo' not in complaint(in_memory(), classifier(2))  # cannot be set by a user
+
+
+def test_without_names_of_classes_the_labels_are_checked_all_the_same():
+    check(in_memory(classes=None), classifier(10))
+    assert 'label 2 of sample 2' in complaint(in_memory(classes=None), classifier(2))
+
+
+def test_of_a_distillation_algorithm_the_student_is_checked():
+    model = Distillation(classifier(2), classifier(3))
+    assert 'set model.architecture.head.num_classes=3' in complaint(in_memory(), model)
+
+
+def test_a_model_without_a_classifying_head():
+    check(in_memory((0, 99)), nn.ModuleDict({'head': nn.Identity()}))
+
+
+def test_several_labels_an_image_are_let_through(tmp_path):
+    path = tmp_path / 'labels.json'
+    path.write_text(
+        '{"metainfo": {"classes": ["a"]}, "data_list": [{"img_path": "a", "gt_label": [0, 7]},'
+        ' {"img_path": "b", "gt_label": []}]}'
+    )
+    check(MultiLabelDataset(ann_file=str(path)))
+
+
+def test_unlabelled_images_are_let_through(tmp_path):
+    check(in_memory(with_labels=False), classifier(100))
+    (tmp_path / 'a.jpg').touch()
+    check(CustomDataset(data_prefix=str(tmp_path), with_label=False), classifier(100))
+
+
+def test_looks_into_wrappers(custom):
+    good, bad = custom(), custom((0, 5), name='other.txt')
+    for wrapped in (
+        RepeatDataset(bad, times=2),
+        Subset(ConcatDataset([good, bad]), [0]),
+        Subset(in_memory((0, 5)), [0]),
+    ):
+        message = complaint(wrapped)
+        assert message.count('label 5 of sample 1') == 1
+
+
+def test_an_empty_data_set(custom):
+    message = complaint(custom(indices=0, serialize_data=False))
+    assert 'dataset: expected at least one image, but CustomDataset of ' in message
+    assert "list.txt' keeps none with filter_cfg=None, indices=0" in message
+    with explain_empty_datasets(), pytest.raises(ValueError, match='expected at least one image'):
+        custom(indices=0)
+
+
+def test_a_run_stops_before_its_first_iteration(toy_runner):
+    runner = toy_runner(
+        loader={'dataset': in_memory((0, 9))}, custom_hooks=[{'type': 'mmkd.DataCheckHook'}]
+    )
+    runner.model.head = classifier(3)['head']
+    with pytest.raises(ValueError, match=r'train_dataloader: [\s\S]*label 9 of sample 1'):
+        runner.train()
+    assert runner.iter == 0
