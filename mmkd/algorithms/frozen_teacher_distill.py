@@ -12,6 +12,7 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
+from mmkd.algorithms.preprocessing import like_students
 from mmkd.algorithms.recorders import check_sources, expand_sources, least_forward, release
 from mmkd.model_config import build_model
 from mmkd.registry import MODELS
@@ -41,7 +42,9 @@ class FrozenTeacherDistill(BaseAlgorithm):
         views: Extract features from several views of each image: ``'rotations'`` or a function
             that stacks them, view by view, the image itself first. Recorded outputs of backbone
             and neck hold all views; heads and task losses see the image alone. Defaults to None.
-        data_preprocessor: Defaults to the student's.
+        data_preprocessor: Defaults to the student's. A config without ``type`` is one of the
+            student's class; one without ``batch_augments`` (mixup and the like) takes the
+            student's.
         save_teacher: Save the teacher's weights in the checkpoints, too, and load them from
             there. Defaults to False.
         init_cfg: As in MMEngine.
@@ -61,7 +64,8 @@ class FrozenTeacherDistill(BaseAlgorithm):
         save_teacher: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(build_model(architecture), data_preprocessor, init_cfg)
+        student = build_model(architecture)
+        super().__init__(student, like_students(student, data_preprocessor), init_cfg)
         self.save_teacher = save_teacher
         self.views = resolve_views(views)
         self.teacher = build_teacher(teacher)
