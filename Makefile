@@ -1,4 +1,4 @@
-# make demo [QUICK=1] | make test | make lint | make clean
+# make demo [QUICK=1] | make demo-cls | make test | make lint | make clean
 # Everything is set up in .venv with the tested versions of constraints.txt; a second call reuses it.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Generated scenes stay in the clone, so that `make clean` finds them.
 export MMKD_CACHE := $(CURDIR)/.cache
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo demo-cls test lint clean
 
 setup: $(READY)
 
@@ -20,6 +20,9 @@ $(READY): constraints.txt pyproject.toml setup.py
 
 demo: $(READY)
 	$(RUN) tools/demo.py $(if $(QUICK),--quick)
+
+demo-cls: $(READY)
+	$(RUN) tools/demo_cls.py
 
 # Two processes of one thread each: small models gain little from more threads.
 test: lint

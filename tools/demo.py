@@ -8,9 +8,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -31,6 +28,7 @@ from mmkd.checkpoint import load_all, read_state_dict
 from mmkd.model_config import build_model
 from mmkd.registry import DATASETS
 from mmkd.student import student_config, student_state_dict
+from mmkd.tools.experiments import checkpoint_of, train_all, write_config
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 TEACHER = CONFIGS / 'digits/gfl_r18w48_fpn_digits.py'
@@ -61,13 +59,11 @@ def shorten(cfg: Config) -> None:
     cfg.param_scheduler[-1].update(end=epochs, T_max=epochs)
 
 
-def write_config(
+def write_demo_config(
     source: Path, work_dir: Path, seed: int, *, quick: bool, teacher: Path | None = None
 ) -> Path:
     """Write the config of one run beside its work directory."""
     cfg = Config.fromfile(source)
-    cfg.work_dir = str(work_dir)
-    cfg.randomness = dict(seed=seed)
     if quick:
         shorten(cfg)
     if teacher is not None:
@@ -77,78 +73,15 @@ def write_config(
         cfg.custom_hooks.append(
             dict(type='mmkd.FeatureSimilarityHook', teacher=teacher_config, patch_size=4)
         )
-    path = work_dir.with_suffix('.py')
-    if path.exists() and path.read_text() != cfg.pretty_text:
-        (work_dir / 'last_checkpoint').unlink(missing_ok=True)  # of another experiment
-    work_dir.mkdir(parents=True, exist_ok=True)
-    path.write_text(cfg.pretty_text)
-    return path
-
-
-def finished(config: Path) -> bool:
-    """Whether this very config was trained and evaluated before."""
-    work_dir = config.with_suffix('')
-    last = work_dir / 'last_checkpoint'
-    epochs = Config.fromfile(config).train_cfg.max_epochs
-    if not last.exists() or not last.read_text().endswith(f'epoch_{epochs}.pth'):
-        return False
-    return bool(read_run(work_dir).metrics)
-
-
-def log_of(config: Path) -> Path:
-    """Where the output of a run is kept."""
-    return config.with_suffix('') / 'log.txt'
-
-
-def _follow(name: str, process: subprocess.Popen, log: Path) -> None:
-    """Keep a process's output, and show its progress."""
-    with log.open('w') as file:
-        for line in process.stdout:
-            file.write(line)
-            if 'Epoch(' in line:
-                print(f'[{name}] {line.partition("INFO - ")[2] or line}', end='', flush=True)
-
-
-def train(configs: dict[str, Path]) -> None:
-    """Train those of some configs that are not finished, at the same time, sharing the cores.
-
-    Raises:
-        SystemExit: If one fails, with the end of its output.
-    """
-    configs = {name: config for name, config in configs.items() if not finished(config)}
-    threads = max(1, (os.cpu_count() or 1) // max(1, len(configs)))
-    jobs = {}
-    for name, config in configs.items():
-        process = subprocess.Popen(
-            [sys.executable, '-m', 'mmkd.tools.train', str(config)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # Threads that wait without spinning: on a busy machine the others get the cores.
-            env={
-                **os.environ,
-                'OMP_NUM_THREADS': str(threads),
-                'OMP_WAIT_POLICY': 'PASSIVE',
-                'PYTHONUNBUFFERED': '1',
-            },
-        )
-        follower = threading.Thread(target=_follow, args=(name, process, log_of(config)))
-        follower.start()
-        jobs[name] = process, follower
-    for process, follower in jobs.values():
-        process.wait()
-        follower.join()
-    for name, (process, _) in jobs.items():
-        if process.returncode:
-            log = log_of(configs[name])
-            sys.exit(f'{name} failed, see {log}:\n{log.read_text()[-3000:]}')
+    return write_config(cfg, work_dir, seed)
 
 
 def trained_teacher(work_dir: Path, quick: bool) -> Path:
     """Path of the teacher's weights; it is trained if it was not before."""
     print(f'== teacher -> {work_dir}', flush=True)
-    train({'teacher': write_config(TEACHER, work_dir, 0, quick=quick)})
-    return Path((work_dir / 'last_checkpoint').read_text().strip())
+    config = write_demo_config(TEACHER, work_dir, 0, quick=quick)
+    train_all({'teacher': config})
+    return checkpoint_of(config)
 
 
 def columns(run: Run) -> dict[str, float]:
@@ -203,9 +136,11 @@ def main() -> None:
             for name in STUDENTS
         }
         print(f'== students, seed {seed} -> {args.work_dir / f"seed{seed}"}', flush=True)
-        train(
+        train_all(
             {
-                name: write_config(source, folders[name], seed, quick=args.quick, teacher=teacher)
+                name: write_demo_config(
+                    source, folders[name], seed, quick=args.quick, teacher=teacher
+                )
                 for name, source in STUDENTS.items()
             }
         )

@@ -12,6 +12,7 @@ AP_KEYS = {
     'AP_M': 'coco/bbox_mAP_m',
     'AP_L': 'coco/bbox_mAP_l',
 }
+ACCURACY_KEYS = {'top-1': 'accuracy/top1', 'top-5': 'accuracy/top5'}
 
 
 @dataclass
@@ -19,17 +20,19 @@ class Run:
     """A finished training run.
 
     Attributes:
-        metrics: AP, AP50, AP75, AP_S, AP_M, AP_L of the last evaluation, in percent; -100 where
-            the data has no box of that size.
+        metrics: Of the last evaluation, in percent: AP, AP50, AP75, AP_S, AP_M, AP_L (-100 where
+            the data has no box of that size); or top-1 and, if evaluated, top-5 accuracy.
         task_loss: (step, task loss without distillation) of each logged step.
         similarity: (epoch, similarity to the teacher) where it was measured.
         seconds: Time in training steps, from the log.
+        steps: Number of training steps.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     task_loss: list[tuple[int, float]] = field(default_factory=list)
     similarity: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
+    steps: int = 0
 
 
 def _task_loss(row: dict) -> float:
@@ -50,15 +53,17 @@ def read_run(work_dir: str | Path) -> Run:
     if not logs:
         raise FileNotFoundError(f'work_dir: expected */vis_data/scalars.json in {work_dir}')
     run = Run()
-    last_step = 0
     for line in logs[-1].read_text().splitlines():
         row = json.loads(line)
         if 'loss' in row:
             run.task_loss.append((row['step'], _task_loss(row)))
-            run.seconds += row['time'] * (row['step'] - last_step)
-            last_step = row['step']
+            run.seconds += row['time'] * (row['step'] - run.steps)
+            run.steps = row['step']
         elif 'similarity' in row:
             run.similarity.append((row['step'], row['similarity']))
         elif AP_KEYS['AP'] in row:
             run.metrics = {name: 100 * row[key] for name, key in AP_KEYS.items()}
+        elif ACCURACY_KEYS['top-1'] in row:
+            # In percent already.
+            run.metrics = {name: row[key] for name, key in ACCURACY_KEYS.items() if key in row}
     return run

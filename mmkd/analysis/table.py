@@ -40,8 +40,8 @@ def _cell(value: Mapping[str, float]) -> str:
     return f'{value["mean"]:.1f}{spread}'
 
 
-def to_markdown(summary: Mapping[str, Summary], baseline: str) -> str:
-    """Write a summary as a Markdown table with the gain in AP over ``baseline``.
+def to_markdown(summary: Mapping[str, Summary], baseline: str, gain_in: str = 'AP') -> str:
+    """Write a summary as a Markdown table with the gain in one column over ``baseline``.
 
     Example:
         >>> rows = {'student': [{'AP': 10.0}], 'PCKA': [{'AP': 12.5}]}
@@ -57,7 +57,7 @@ def to_markdown(summary: Mapping[str, Summary], baseline: str) -> str:
     for index, (method, row) in enumerate(summary.items()):
         gain = ''
         if index > base:
-            gain = f'{row["AP"]["mean"] - summary[baseline]["AP"]["mean"]:+.1f} '
+            gain = f'{row[gain_in]["mean"] - summary[baseline][gain_in]["mean"]:+.1f} '
         cells = ' | '.join(_cell(row[column]) for column in columns)
         lines.append(f'| {method} | {cells} | {gain}|')
     return '\n'.join(lines)

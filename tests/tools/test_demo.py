@@ -71,4 +71,4 @@ def test_failing_run_stops_the_demo_with_its_output(demo, tmp_path):
     config.with_suffix('').mkdir()
     config.write_text("train_cfg = dict(max_epochs=1)\nmodel = dict(type='NoSuchModel')\n")
     with pytest.raises(SystemExit, match=r'(?s)broken failed, see .*log\.txt'):
-        demo.train({'broken': config})
+        demo.train_all({'broken': config})

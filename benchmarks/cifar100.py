@@ -1,0 +1,158 @@
+"""Compare distillation methods on CIFAR-100: pairs x methods x seeds, resumable, one table a pair.
+
+Each run is the config of its method and pair (configs/*/METHOD_TEACHER_STUDENT_cifar100.py); the
+teacher is trained first unless its checkpoint is given. With --epochs all runs have one schedule,
+a shorter one: batches of 64, learning rate 0.05, divided by 10 after 5/8, 3/4 and 7/8 of it. What
+is trained already is kept. Accuracies are those after the last epoch.
+
+    python benchmarks/cifar100.py data/cifar100 --pairs resnet32x4_resnet8x4 --seeds 0 1 2
+"""
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+import mmkd.registry  # noqa: F401
+from mmkd.analysis import read_run, summarise, to_markdown
+from mmkd.tools.experiments import checkpoint_of, train_all, work_dir_of, write_config
+
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+STUDENT = 'student'
+METHODS = (STUDENT, 'kd', 'dkd', 'dist', 'rkd', 'rcka', 'fkd', 'cckd', 'cmkd', 'dlkd')
+PUBLISHED_EPOCHS = 240
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('data', type=Path, help='folder of CIFAR-100')
+    parser.add_argument('--pairs', nargs='+', default=['resnet32x4_resnet8x4'], metavar='PAIR')
+    parser.add_argument('--methods', nargs='+', default=METHODS, metavar='METHOD')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='of the students')
+    parser.add_argument('--epochs', type=int, help='default: as published')
+    parser.add_argument('--images', type=int, help="of the students' training set; default: all")
+    parser.add_argument('--teacher', type=Path, help='its checkpoint; default: train it')
+    parser.add_argument('--teacher-epochs', type=int, help='default: as --epochs')
+    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/cifar100'))
+    return parser.parse_args()
+
+
+def config_file(method: str, pair: str) -> Path:
+    """The config of a method and pair.
+
+    Raises:
+        SystemExit: If there is none, with the methods that have one for this pair.
+    """
+    found = list(CONFIGS.glob(f'*/{method}_{pair}_cifar100.py'))
+    if not found:
+        others = sorted(CONFIGS.glob(f'*/*_{pair}_cifar100.py'))
+        known = ', '.join(path.name.removesuffix(f'_{pair}_cifar100.py') for path in others)
+        raise SystemExit(f'no config of {method!r} for {pair!r}; there are: {known or "none"}')
+    return found[0]
+
+
+def networks(pair: str) -> tuple[Path, Path]:
+    """Configs of a pair's teacher and student, each alone.
+
+    Raises:
+        SystemExit: If there is no such pair, with those that there are.
+    """
+    path = CONFIGS / f'_base_/pairs/{pair}_cifar100.py'
+    if not path.exists():
+        known = sorted(p.stem.removesuffix('_cifar100') for p in path.parent.glob('*_cifar100.py'))
+        raise SystemExit(f'no pair {pair!r}; there are: {", ".join(known)}')
+    model = Config.fromfile(path).model
+    teacher, student = (
+        CONFIGS / part.cfg_path.removeprefix('mmkd::')
+        for part in (model.teacher, model.architecture)
+    )
+    return teacher, student
+
+
+def prepare(source: Path, args: argparse.Namespace, epochs: int | None) -> Config:
+    """The config of a run on the given data and schedule."""
+    cfg = Config.fromfile(source)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.root = str(args.data)
+    if epochs is not None:
+        cfg.train_dataloader.batch_size = 64
+        cfg.optim_wrapper.optimizer.lr = 0.05
+        cfg.param_scheduler.milestones = [epochs * part // 8 for part in (5, 6, 7)]
+        cfg.train_cfg.max_epochs = epochs
+    cfg.train_cfg.val_interval = max(1, cfg.train_cfg.max_epochs // 10)
+    return cfg
+
+
+def trained_teacher(source: Path, args: argparse.Namespace, folder: Path) -> tuple[Path, dict]:
+    """Path of the teacher's weights, and its accuracy if it was trained here."""
+    if args.teacher is not None:
+        return args.teacher, {}
+    epochs = args.teacher_epochs or args.epochs
+    config = write_config(prepare(source, args, epochs), folder / 'teacher', seed=0)
+    train_all({'teacher': config})
+    return checkpoint_of(config), columns(config)
+
+
+def columns(config: Path) -> dict[str, float]:
+    """The table's columns of one run."""
+    run = read_run(work_dir_of(config))
+    return {**run.metrics, 'ms per step': 1000 * run.seconds / run.steps}
+
+
+def compare(pair: str, args: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """Train all methods and seeds of a pair; the table's rows."""
+    folder = args.work_dir / pair
+    teacher_source, student_source = networks(pair)
+    sources = {
+        method: student_source if method == STUDENT else config_file(method, pair)
+        for method in args.methods
+    }
+    teacher, teacher_row = trained_teacher(teacher_source, args, folder)
+    runs = {}
+    for seed in args.seeds:
+        for method, source in sources.items():
+            cfg = prepare(source, args, args.epochs)
+            cfg.train_dataloader.dataset.num_samples = args.images
+            if method != STUDENT:
+                cfg.model.teacher.checkpoint = str(teacher)
+            runs[method, seed] = write_config(cfg, folder / f'{method}-seed{seed}', seed)
+    train_all({f'{pair} {m} {seed}': c for (m, seed), c in runs.items()}, args.jobs, quiet=True)
+    rows = {'teacher': [teacher_row]} if teacher_row else {}
+    for (method, _), config in runs.items():
+        rows.setdefault(method, []).append(columns(config))
+    return rows
+
+
+def main() -> None:
+    """Train, and write the tables."""
+    args = parse_args()
+    tables, results = [], {}
+    for pair in args.pairs:
+        rows = compare(pair, args)
+        summary = summarise(rows)
+        results[pair] = dict(runs=rows, summary=summary)
+        baseline = STUDENT if STUDENT in summary else next(iter(summary))
+        tables.append(f'## {pair}\n\n{to_markdown(summary, baseline, "top-1")}\n')
+        print(f'\n{tables[-1]}')
+    facts = dict(
+        epochs=args.epochs or 'as published',
+        images=args.images or 'all',
+        seeds=args.seeds,
+        machine=f'{platform.machine()}, {os.cpu_count()} cores',
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu',
+        torch=torch.__version__,
+    )
+    (args.work_dir / 'results.json').write_text(json.dumps({**facts, 'pairs': results}, indent=2))
+    (args.work_dir / 'results.md').write_text('\n'.join(tables))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,106 @@
+"""Compare all methods and the common baselines on the embedded handwritten digits.
+
+A teacher is trained on all training digits, the students on few of them, alone and with each
+method; what is already trained is kept. Writes results.json and results.md into the work
+directory.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+import mmkd.registry  # noqa: F401
+from mmkd.analysis import read_run, summarise, to_markdown
+from mmkd.tools.experiments import checkpoint_of, train_all, work_dir_of, write_config
+
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+TEACHER = CONFIGS / 'digits/resnet14_digits.py'
+STUDENT = CONFIGS / 'digits/resnet8_digits.py'
+METHODS = {
+    'KD': 'baselines/kd',
+    'DKD': 'baselines/dkd',
+    'DIST': 'baselines/dist',
+    'RKD': 'baselines/rkd',
+    'RCKA': 'rcka/rcka',
+    'FKD': 'fkd/fkd',
+    'CCKD': 'cckd/cckd',
+    'CMKD': 'cmkd/cmkd',
+    'DLKD': 'dlkd/dlkd',
+}
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='of the students')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=[*METHODS])
+    parser.add_argument(
+        '--jobs', type=int, default=os.cpu_count() or 1, help='runs at the same time'
+    )
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/digits-cls'))
+    return parser.parse_args()
+
+
+def student_configs(args: argparse.Namespace, teacher: Path) -> dict[tuple[str, int], Path]:
+    """Write the config of each run of a student."""
+    sources = {'student': STUDENT}
+    for method in args.methods:
+        sources[method] = CONFIGS / f'{METHODS[method]}_resnet14_resnet8_digits.py'
+    configs = {}
+    for seed in args.seeds:
+        for method, source in sources.items():
+            cfg = Config.fromfile(source)
+            if 'teacher' in cfg.model:
+                cfg.model.teacher.checkpoint = str(teacher)
+            folder = args.work_dir / f'{method.lower()}-seed{seed}'
+            configs[method, seed] = write_config(cfg, folder, seed)
+    return configs
+
+
+def columns(config: Path) -> dict[str, float]:
+    """The table's columns of one run."""
+    run = read_run(work_dir_of(config))
+    return {'top-1': run.metrics['top-1'], 'ms per step': 1000 * run.seconds / run.steps}
+
+
+def save_table(rows: dict[str, list[dict]], args: argparse.Namespace, seconds: float) -> None:
+    """Write and print the table."""
+    summary = summarise(rows)
+    table = to_markdown(summary, 'student', 'top-1')
+    facts = dict(
+        seeds=args.seeds,
+        machine=f'{platform.machine()}, {os.cpu_count()} cores',
+        device='cuda' if torch.cuda.is_available() else 'cpu',
+        torch=torch.__version__,
+        seconds=round(seconds),
+    )
+    (args.work_dir / 'results.json').write_text(
+        json.dumps(dict(facts=facts, runs=rows, summary=summary), indent=2) + '\n'
+    )
+    (args.work_dir / 'results.md').write_text(table + '\n')
+    print(f'\n{table}\n')
+
+
+def main() -> None:
+    """Run the comparison."""
+    args = parse_args()
+    start = time.perf_counter()
+    teacher = write_config(Config.fromfile(TEACHER), args.work_dir / 'teacher', seed=0)
+    train_all({'teacher': teacher}, quiet=True)
+    students = student_configs(args, checkpoint_of(teacher))
+    names = {f'{method}, seed {seed}': config for (method, seed), config in students.items()}
+    train_all(names, args.jobs, quiet=True)
+    rows = {'teacher': [columns(teacher)]}
+    for (method, _), config in students.items():
+        rows.setdefault(method, []).append(columns(config))
+    save_table(rows, args, time.perf_counter() - start)
+
+
+if __name__ == '__main__':
+    main()
