@@ -18,8 +18,9 @@ def _child(parent: Registry, *rooms: str) -> Registry:
     )
 
 
-MODELS = _child(root.MODELS, 'losses', 'connectors', 'algorithms')
+MODELS = _child(root.MODELS, 'losses', 'connectors', 'algorithms', 'backbones')
 DATASETS = _child(root.DATASETS, 'datasets')
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'datasets')
 HOOKS = _child(root.HOOKS, 'hooks')
 LOOPS = _child(root.LOOPS, 'loops')
 TASK_UTILS = _child(root.TASK_UTILS, 'algorithms')
