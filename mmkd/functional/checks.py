@@ -1,5 +1,7 @@
 """Argument checks shared by functional and losses."""
 
+import math
+
 from torch import Tensor
 
 
@@ -16,6 +18,12 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise ValueError, naming ``name``, unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise ValueError(f'{name}: expected one of {choices}, got {value!r}')
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raise ValueError, naming ``name``, unless ``value`` is a finite number > 0."""
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f'{name}: expected a finite number > 0, got {value!r}')
 
 
 def check_positive_int(name: str, value: int) -> None:

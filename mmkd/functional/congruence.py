@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmkd.functional.checks import check_choice, check_positive_int
+from mmkd.functional.checks import check_choice, check_positive, check_positive_int
 from mmkd.functional.cka import gram, upcast
 
 KERNELS = ('mmd', 'bilinear', 'rbf')
@@ -109,8 +109,7 @@ def correlation_congruence(
 def check_kernel(kernel: str, gamma: float, order: int | None) -> None:
     """Raise ValueError unless these describe a kernel of :func:`correlation`."""
     check_choice('kernel', kernel, KERNELS)
-    if not 0 < gamma < float('inf'):
-        raise ValueError(f'gamma: expected a finite number > 0, got {gamma!r}')
+    check_positive('gamma', gamma)
     if order is not None:
         check_positive_int('order', order)
 

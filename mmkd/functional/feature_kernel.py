@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmkd.functional.cka import upcast
+from mmkd.functional.unit_rows import unit_rows
 
 
 def feature_kernel(features: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def feature_kernel(features: Tensor) -> Tensor:
     """
     _check('features', features)
     with torch.autocast(features.device.type, enabled=False):
-        rows = _unit_rows(upcast(features))
+        rows = unit_rows(features)
         return rows @ rows.mT
 
 
@@ -76,16 +76,6 @@ def feature_kernel_distance(student: Tensor, *teachers: Tensor) -> Tensor:
     off_diagonal = 1 - torch.eye(len(student), dtype=difference.dtype, device=difference.device)
     pairs = len(student) * (len(student) - 1)
     return (difference * off_diagonal).square().sum() / max(pairs, 1)
-
-
-def _unit_rows(x: Tensor) -> Tensor:
-    """Rows at norm 1, those that vanish at 0 without gradient."""
-    largest = x.detach().abs().amax(1, keepdim=True)
-    vanishing = largest < torch.finfo(x.dtype).tiny  # False for NaN, which is to stay visible
-    # The result is scale invariant: dividing by a constant first keeps squares in range.
-    x = x / largest.masked_fill(vanishing, 1.0)
-    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True).masked_fill(vanishing, 1.0)
-    return (x / norm).masked_fill(vanishing, 0.0)
 
 
 def _check(name: str, features: Tensor, rows: int | None = None) -> None:

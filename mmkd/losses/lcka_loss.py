@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from mmkd.functional import cka
+from mmkd.functional.checks import check_positive
 from mmkd.functional.cka import upcast
 from mmkd.losses.base import check_non_negative
 from mmkd.losses.relational import RelationalLoss, check_rows, check_same_classes
@@ -56,8 +57,8 @@ class LCKALoss(RelationalLoss):
         super().__init__(loss_weight=loss_weight, gather=gather)
         check_non_negative('intra_weight', intra_weight)
         check_non_negative('inter_weight', inter_weight)
-        if tau is not None and not 0 < tau < float('inf'):
-            raise ValueError(f'tau: expected a finite number > 0 or None, got {tau!r}')
+        if tau is not None:
+            check_positive('tau', tau)
         self.intra_weight = intra_weight
         self.inter_weight = inter_weight
         self.tau = tau

@@ -1,0 +1,62 @@
+"""Linear embedding of pooled features."""
+
+from torch import Tensor, nn
+
+from mmkd.connectors.checks import check_features
+from mmkd.functional.checks import check_positive_int
+from mmkd.functional.unit_rows import unit_rows
+from mmkd.registry import MODELS
+
+
+@MODELS.register_module()
+class LinearEmbed(nn.Module):
+    """Linear embedding, at unit length, that brings two networks to one width.
+
+    The embedding of both networks in "Correlation Congruence for Knowledge Distillation" (2019),
+    sec. 3.5, and the projection before the supervised term of "Dual-Level Knowledge Distillation
+    via Knowledge Alignment and Correlation" (2022), sec. VI-E.
+
+    Args:
+        in_channels: Width of the features.
+        out_channels: Width of the embedding, the same on both sides.
+        normalise: Divide each row by its length; a row of zeros stays one.
+        frozen: Keep the initial, random weights. The gradient still reaches the features.
+
+    Raises:
+        ValueError: If a width is no positive integer.
+
+    Example:
+        >>> import torch
+        >>> tuple(LinearEmbed(256)(torch.randn(4, 256)).shape)
+        (4, 128)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 128,
+        normalise: bool = True,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        check_positive_int('in_channels', in_channels)
+        check_positive_int('out_channels', out_channels)
+        self.linear = nn.Linear(in_channels, out_channels).requires_grad_(not frozen)
+        self.normalise = normalise
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embed each row.
+
+        Args:
+            features: Pooled features. Shape (B, in_channels).
+
+        Returns:
+            Shape (B, out_channels); in float32 (float64 for such weights) if normalised.
+
+        Raises:
+            TypeError: If ``features`` is no Tensor.
+            ValueError: If it has another shape.
+        """
+        check_features(features, self.linear.in_features)
+        embedding = self.linear(features)
+        return unit_rows(embedding) if self.normalise else embedding
