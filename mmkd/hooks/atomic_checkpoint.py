@@ -1,5 +1,6 @@
 """Checkpoints that are either whole or absent."""
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Collection
@@ -7,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
@@ -67,6 +69,13 @@ def write_atomically(data: bytes, path: str | Path) -> None:
         if isinstance(error, OSError):
             raise _explain(error, path, len(data)) from error
         raise
+
+
+def save_atomically(content: Any, path: str | Path) -> None:
+    """``torch.save`` through :func:`write_atomically`."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(buffer.getvalue(), path)
 
 
 @register_backend(_BACKEND)

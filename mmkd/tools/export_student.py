@@ -1,15 +1,12 @@
 """Export the student of a distillation checkpoint as a plain checkpoint of MMDetection."""
 
 import argparse
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 import mmkd.registry  # noqa: F401
 from mmkd.checkpoint import read_checkpoint
-from mmkd.hooks.atomic_checkpoint import write_atomically
+from mmkd.hooks.atomic_checkpoint import save_atomically
 from mmkd.student import has_student, student_config, student_state_dict
 from mmkd.tools.options import load_config
 
@@ -33,9 +30,7 @@ def export(checkpoint: str, out: str | Path) -> int:
         )
     state_dict = student_state_dict(state_dict)
     meta = {k: v for k, v in loaded.get('meta', {}).items() if k in KEPT_META}
-    buffer = io.BytesIO()
-    torch.save(dict(meta=meta, state_dict=state_dict), buffer)
-    write_atomically(buffer.getvalue(), out)
+    save_atomically(dict(meta=meta, state_dict=state_dict), out)
     return len(state_dict)
 
 
