@@ -1,7 +1,35 @@
 """The mathematics of distillation: pure functions on tensors. Imports torch only."""
 
+from mmkd.functional.alignment import alignment
 from mmkd.functional.cka import cka
+from mmkd.functional.cmkd import cmkd
+from mmkd.functional.congruence import correlation, correlation_congruence
+from mmkd.functional.contrastive import supervised_contrastive
+from mmkd.functional.feature_kernel import feature_kernel, feature_kernel_distance
+from mmkd.functional.knowledge_correlation import knowledge_correlation
 from mmkd.functional.patches import fitting_patch_size, to_patches
 from mmkd.functional.pcka import pcka
+from mmkd.functional.rank_correlation import pearson, rank, spearman, standardise
+from mmkd.functional.soft_rank import soft_rank
+from mmkd.functional.views import rotations
 
-__all__ = ['cka', 'fitting_patch_size', 'pcka', 'to_patches']
+__all__ = [
+    'alignment',
+    'cka',
+    'cmkd',
+    'correlation',
+    'correlation_congruence',
+    'feature_kernel',
+    'feature_kernel_distance',
+    'fitting_patch_size',
+    'knowledge_correlation',
+    'pcka',
+    'pearson',
+    'rank',
+    'rotations',
+    'soft_rank',
+    'spearman',
+    'standardise',
+    'supervised_contrastive',
+    'to_patches',
+]

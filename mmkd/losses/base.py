@@ -20,7 +20,13 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
     Args:
         levels: Indices of the recorded levels to compare; None means all.
         loss_weight: Factor of the sum.
+
+    Attributes:
+        equal_widths: Whether both maps must have the same number of channels; what is known of
+            them is checked before the first step.
     """
+
+    equal_widths = True
 
     def __init__(self, levels: Sequence[int] | None = None, loss_weight: float = 1.0) -> None:
         super().__init__()

@@ -29,6 +29,8 @@ class DLKDAlignLoss(nn.Module):
         tensor(20.)
     """
 
+    equal_widths = True
+
     def __init__(self, loss_weight: float = 10.0) -> None:
         super().__init__()
         check_non_negative('loss_weight', loss_weight)

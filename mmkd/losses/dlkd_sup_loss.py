@@ -34,6 +34,8 @@ class DLKDSupLoss(RelationalLoss):
         tensor(0.3133)
     """
 
+    equal_widths = True
+
     def __init__(self, tau: float = 0.07, loss_weight: float = 0.5, gather: bool = True) -> None:
         super().__init__(loss_weight=loss_weight, gather=gather)
         check_positive('tau', tau)

@@ -47,6 +47,8 @@ class FCKALoss(LevelLoss):
         tensor(True)
     """
 
+    equal_widths = False
+
     def __init__(
         self,
         center: bool = True,

@@ -61,6 +61,7 @@ class LCKALoss(RelationalLoss):
             check_positive('tau', tau)
         self.intra_weight = intra_weight
         self.inter_weight = inter_weight
+        self.equal_widths = inter_weight > 0
         self.tau = tau
         self.center = center
 

@@ -13,7 +13,13 @@ class RelationalLoss(nn.Module):
         loss_weight: Factor of the loss.
         gather: In distributed training, compare the samples of all processes, gradients
             included, so that N processes with b samples each are one with N b.
+
+    Attributes:
+        equal_widths: Whether both networks' rows must have one width; what is known of them is
+            checked before the first step.
     """
+
+    equal_widths = False
 
     def __init__(self, loss_weight: float = 1.0, gather: bool = True) -> None:
         super().__init__()
