@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.visualization import Visualizer
+from tiny_images import write_tiny_images
 
 import mmkd.registry  # noqa: F401  (before any test module imports mmdet)
 from mmkd.model_config import build_model
@@ -132,6 +133,14 @@ def tiny_coco(tmp_path_factory):
         return folder
 
     return make
+
+
+@pytest.fixture(scope='session')
+def tiny_images(tmp_path_factory):
+    """Folder of eight images of two classes in every format that a classification config reads."""
+    folder = tmp_path_factory.mktemp('tiny_images')
+    write_tiny_images(folder)
+    return folder
 
 
 @pytest.fixture(scope='session')

@@ -1,0 +1,22 @@
+"""DKD (Zhao et al. 2022), of MMRazor."""
+
+distiller = dict(
+    type='ConfigurableDistiller',
+    student_recorders=dict(
+        logits=dict(type='ModuleOutputs', source='head.fc'),
+        labels=dict(type='ModuleInputs', source='head.loss_module'),
+    ),
+    teacher_recorders=dict(
+        logits=dict(type='ModuleOutputs', source='head.fc'),
+    ),
+    distill_losses=dict(
+        loss_dkd=dict(type='DKDLoss', tau=4.0, alpha=1.0, beta=8.0),
+    ),
+    loss_forward_mappings=dict(
+        loss_dkd=dict(
+            preds_S=dict(from_student=True, recorder='logits'),
+            preds_T=dict(from_student=False, recorder='logits'),
+            gt_labels=dict(from_student=True, recorder='labels', data_idx=1),
+        ),
+    ),
+)

@@ -1,0 +1,17 @@
+"""ResNet-32x4 teaches ShuffleNetV2 on CIFAR-100."""
+
+_base_ = '../../cifar100/shufflenetv2_cifar100.py'
+
+model = dict(
+    _delete_=True,
+    type='mmkd.FrozenTeacherDistill',
+    architecture=dict(cfg_path='mmkd::cifar100/shufflenetv2_cifar100.py'),
+    teacher=dict(
+        cfg_path='mmkd::cifar100/resnet32x4_cifar100.py',
+        # Trained with that config, or converted by tools/convert_repdistiller.py.
+        checkpoint='checkpoints/resnet32x4_cifar100.pth',
+    ),
+)
+# Widths of the penultimate features, for connectors.
+student_channels = 1024
+teacher_channels = 256

@@ -1,0 +1,17 @@
+"""ResNet-50 (top-1 76.6) teaches MobileNetV2 of half width on ImageNet."""
+
+_base_ = '../../imagenet/mobilenet-v2-w0.5_16xb64_in1k.py'
+
+model = dict(
+    _delete_=True,
+    type='mmkd.FrozenTeacherDistill',
+    architecture=dict(cfg_path='mmkd::imagenet/mobilenet-v2-w0.5_16xb64_in1k.py'),
+    teacher=dict(
+        cfg_path='mmpretrain::resnet/resnet50_8xb32_in1k.py',
+        checkpoint='https://download.openmmlab.com/mmclassification/v0/resnet/'
+        'resnet50_8xb32_in1k_20210831-ea4938fc.pth',
+    ),
+)
+# Widths of the penultimate features, for connectors.
+student_channels = 1280
+teacher_channels = 2048

@@ -1,0 +1,17 @@
+"""ResNet-56 teaches ResNet-20 on CIFAR-100."""
+
+_base_ = '../../cifar100/resnet20_cifar100.py'
+
+model = dict(
+    _delete_=True,
+    type='mmkd.FrozenTeacherDistill',
+    architecture=dict(cfg_path='mmkd::cifar100/resnet20_cifar100.py'),
+    teacher=dict(
+        cfg_path='mmkd::cifar100/resnet56_cifar100.py',
+        # Trained with that config, or converted by tools/convert_repdistiller.py.
+        checkpoint='checkpoints/resnet56_cifar100.pth',
+    ),
+)
+# Widths of the penultimate features, for connectors.
+student_channels = 64
+teacher_channels = 64

@@ -1,0 +1,14 @@
+"""VGG-13, which knows CIFAR-100, teaches VGG-8 on Tiny-ImageNet."""
+
+_base_ = '../../transfer/vgg8_tiny-imagenet.py'
+
+model = dict(
+    _delete_=True,
+    type='mmkd.FrozenTeacherDistill',
+    architecture=dict(cfg_path='mmkd::transfer/vgg8_tiny-imagenet.py'),
+    teacher=dict(
+        cfg_path='mmkd::cifar100/vgg13_cifar100.py',
+        # Trained with that config, or converted by tools/convert_repdistiller.py.
+        checkpoint='checkpoints/vgg13_cifar100.pth',
+    ),
+)

@@ -1,0 +1,17 @@
+"""VGG-13 teaches MobileNetV2 (half) on CIFAR-100."""
+
+_base_ = '../../cifar100/mobilenetv2_half_cifar100.py'
+
+model = dict(
+    _delete_=True,
+    type='mmkd.FrozenTeacherDistill',
+    architecture=dict(cfg_path='mmkd::cifar100/mobilenetv2_half_cifar100.py'),
+    teacher=dict(
+        cfg_path='mmkd::cifar100/vgg13_cifar100.py',
+        # Trained with that config, or converted by tools/convert_repdistiller.py.
+        checkpoint='checkpoints/vgg13_cifar100.pth',
+    ),
+)
+# Widths of the penultimate features, for connectors.
+student_channels = 1280
+teacher_channels = 512

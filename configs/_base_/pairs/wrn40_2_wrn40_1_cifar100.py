@@ -1,0 +1,17 @@
+"""WRN-40-2 teaches WRN-40-1 on CIFAR-100."""
+
+_base_ = '../../cifar100/wrn40_1_cifar100.py'
+
+model = dict(
+    _delete_=True,
+    type='mmkd.FrozenTeacherDistill',
+    architecture=dict(cfg_path='mmkd::cifar100/wrn40_1_cifar100.py'),
+    teacher=dict(
+        cfg_path='mmkd::cifar100/wrn40_2_cifar100.py',
+        # Trained with that config, or converted by tools/convert_repdistiller.py.
+        checkpoint='checkpoints/wrn40_2_cifar100.pth',
+    ),
+)
+# Widths of the penultimate features, for connectors.
+student_channels = 64
+teacher_channels = 128

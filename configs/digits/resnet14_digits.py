@@ -1,0 +1,28 @@
+"""The teacher: ResNet-14, on all 1198 training digits."""
+
+_base_ = './resnet8_digits.py'
+
+model = dict(backbone=dict(depth=14, widths=(16, 16, 32, 64)), head=dict(in_channels=64))
+train_dataloader = dict(batch_size=64, dataset=dict(num_samples=None))
+
+max_epochs = 16
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=0.1,
+        by_epoch=True,
+        begin=0,
+        end=max_epochs // 8,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        begin=max_epochs // 8,
+        end=max_epochs,
+        T_max=max_epochs - max_epochs // 8,
+        convert_to_iter_based=True,
+    ),
+]
+default_hooks = dict(checkpoint=dict(interval=max_epochs))

@@ -1,0 +1,28 @@
+"""FKD across data sets: VGG-13, which knows CIFAR-100, teaches VGG-8 on STL-10."""
+
+_base_ = [
+    '../_base_/pairs/vgg13-cifar100_vgg8_stl10.py',
+    '../_base_/distillers/fkd.py',
+]
+
+# The kernel is that of the unlabelled batch, the features' size that of the labelled one.
+distiller = _base_.distiller
+distiller.loss_forward_mappings.loss_fkd.update(
+    student=dict(from_student=True, recorder='feature', record_idx=1, data_idx=0),
+    teacher=dict(from_student=False, recorder='feature', record_idx=1, data_idx=0),
+    regularised=dict(from_student=True, recorder='feature', record_idx=0, data_idx=0),
+)
+model = dict(distiller=distiller)
+train_cfg = dict(
+    _delete_=True,
+    type='mmkd.UnlabelledTrainLoop',
+    max_epochs=160,
+    unlabelled_dataloader=dict(
+        batch_size=512,
+        num_workers=0,
+        collate_fn=dict(type='mmkd_batch_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=True),
+        drop_last=True,
+        dataset=dict(type='mmkd.STL10Dataset', root='data/stl10', split='unlabelled', augment=True),
+    ),
+)

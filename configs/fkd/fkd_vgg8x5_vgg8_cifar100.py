@@ -1,0 +1,21 @@
+"""FKD from an ensemble: five VGG-8 of different seeds teach one on CIFAR-100."""
+
+_base_ = ['../cifar100/vgg8_cifar100.py', '../_base_/distillers/fkd.py']
+
+distiller = _base_.distiller
+distiller.teacher_recorders.feature = dict(type='mmkd.EnsembleOutputs', source='neck')
+model = dict(
+    _delete_=True,
+    type='mmkd.FrozenTeacherDistill',
+    architecture=dict(cfg_path='mmkd::cifar100/vgg8_cifar100.py'),
+    teacher=dict(
+        members={
+            f'seed{seed}': dict(
+                cfg_path='mmkd::cifar100/vgg8_cifar100.py',
+                checkpoint=f'checkpoints/vgg8_seed{seed}_cifar100.pth',
+            )
+            for seed in range(5)
+        }
+    ),
+    distiller=distiller,
+)
