@@ -2,8 +2,8 @@
 
 Each run is the config of its method and pair (configs/*/METHOD_TEACHER_STUDENT_cifar100.py); the
 teacher is trained first unless its checkpoint is given. With --epochs all runs have one schedule,
-a shorter one: batches of 64, learning rate 0.05, divided by 10 after 5/8, 3/4 and 7/8 of it. What
-is trained already is kept. Accuracies are those after the last epoch.
+a shorter one: batches of 64, learning rate 0.05 along a cosine to 0. What is trained already is
+kept. Accuracies are those after the last epoch.
 
     python benchmarks/cifar100.py data/cifar100 --pairs resnet32x4_resnet8x4 --seeds 0 1 2
 """
@@ -24,7 +24,6 @@ from mmkd.tools.experiments import checkpoint_of, train_all, work_dir_of, write_
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 STUDENT = 'student'
 METHODS = (STUDENT, 'kd', 'dkd', 'dist', 'rkd', 'rcka', 'fkd', 'cckd', 'cmkd', 'dlkd')
-PUBLISHED_EPOCHS = 240
 
 
 def parse_args() -> argparse.Namespace:
@@ -85,7 +84,9 @@ def prepare(source: Path, args: argparse.Namespace, epochs: int | None) -> Confi
     if epochs is not None:
         cfg.train_dataloader.batch_size = 64
         cfg.optim_wrapper.optimizer.lr = 0.05
-        cfg.param_scheduler.milestones = [epochs * part // 8 for part in (5, 6, 7)]
+        cfg.param_scheduler = dict(
+            type='CosineAnnealingLR', T_max=epochs, end=epochs, convert_to_iter_based=True
+        )
         cfg.train_cfg.max_epochs = epochs
     cfg.train_cfg.val_interval = max(1, cfg.train_cfg.max_epochs // 10)
     return cfg

@@ -16,12 +16,13 @@ model = dict(
 )
 train_dataloader = dict(batch_size=32, dataset=dict(num_samples=160))
 
-max_epochs = 40
+max_epochs = 80
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict()
 test_cfg = dict()
-# Adam does not mind that the methods' losses differ in size by two orders of magnitude.
-optim_wrapper = dict(optimizer=dict(type='AdamW', lr=5e-3, weight_decay=0.05))
+optim_wrapper = dict(
+    optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
+)
 param_scheduler = [
     dict(
         type='LinearLR',

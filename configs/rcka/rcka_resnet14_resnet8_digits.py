@@ -5,4 +5,8 @@ _base_ = [
     '../_base_/distillers/rcka.py',
 ]
 
-model = dict(distiller=_base_.distiller)
+# The published weights are for two hundred times as many steps.
+distiller = _base_.distiller
+distiller.distill_losses.loss_rcka_features.loss_weight = 1.0
+distiller.distill_losses.loss_rcka_logits.loss_weight = 1.0
+model = dict(distiller=distiller)
