@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmkd.model_config import model_config
 
 PREFIX = 'architecture.'
+# Of what configs are put together; the algorithm holds it as well.
+PARTS = ('distiller', 'student_channels', 'teacher_channels')
 # What a distillation algorithm saves beside its student.
 OTHER_PREFIXES = ('distiller.', 'teacher.', 'data_preprocessor.')
 
@@ -20,7 +22,7 @@ def student_config(cfg: Config) -> Config:
     """
     if 'architecture' not in cfg.model:
         return cfg
-    plain = Config(cfg._cfg_dict.to_dict())
+    plain = Config({k: v for k, v in cfg._cfg_dict.to_dict().items() if k not in PARTS})
     algorithm = plain.model
     if 'cfg_path' in algorithm.architecture:
         plain.model, scope = model_config(**algorithm.architecture)

@@ -162,6 +162,7 @@ def test_student_config_is_plain(name):
     text = cfg.pretty_text
     assert 'teacher' not in cfg.model
     assert 'FrozenTeacherDistill' not in text
+    assert not any(word in text for word in ('distill', 'recorder', 'student', 'teacher'))
     assert Config.fromstring(text, '.py').to_dict() == cfg.to_dict()
 
 
