@@ -61,6 +61,20 @@ def _listed(title: str, rows: list[str]) -> str:
     return f'\n{title} ({len(rows)}):' + ''.join(shown) + more if rows else ''
 
 
+def _check_numbers(state_dict: Mapping[str, Tensor], source: str) -> None:
+    # Infinity passes: a buffer may be infinite on purpose.
+    bad = [
+        name
+        for name, value in state_dict.items()
+        if value.is_floating_point() and value.isnan().any()
+    ]
+    if bad:
+        raise ValueError(
+            f'checkpoint: expected numbers in {source}, got NaN; did its training diverge?'
+            + _listed('NaN', bad)
+        )
+
+
 def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
     """Load ``state_dict`` into ``model``; every tensor has to fit.
 
@@ -72,7 +86,9 @@ def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) ->
 
     Raises:
         CheckpointMismatchError: Lists tensors missing, unexpected and of another shape.
+        ValueError: Lists tensors that hold NaN, as those of a diverged run do.
     """
+    _check_numbers(state_dict, source)
     own = model.state_dict()
     different = {
         name: f'{name}: the model has {tuple(own[name].shape)}, the file {tuple(value.shape)}'

@@ -233,6 +233,29 @@ def test_load_all_does_without_batch_counters():
     assert torch.equal(target.conv.weight, source.conv.weight)
 
 
+def test_load_all_names_tensors_that_are_not_numbers():
+    state = Net().state_dict()
+    state['conv.weight'][2, 1] = float('nan')
+    state['norm.running_var'][0] = float('nan')
+    state['conv.bias'][0] = float('inf')  # may be on purpose
+    net = Net()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(ValueError, match='got NaN') as caught:
+        load_all(net, state, 'net.pth')
+    assert str(caught.value) == (
+        'checkpoint: expected numbers in net.pth, got NaN; did its training diverge?\n'
+        'NaN (2):\n  conv.weight\n  norm.running_var'
+    )
+    assert_unchanged(net, before)
+
+
+def test_load_all_takes_infinity_and_other_types():
+    net, state = Net(), Net().half().state_dict()
+    state['conv.bias'][0] = float('-inf')
+    load_all(net, state, 'net.pth')
+    assert net.conv.bias[0] == float('-inf')
+
+
 class Renamed(Net):
     """Knows its convolution by an old name, as many models of OpenMMLab do."""
 

@@ -5,7 +5,4 @@ _base_ = [
     '../_base_/distillers/dkd.py',
 ]
 
-# The published weights are for two hundred times as many steps.
-distiller = _base_.distiller
-distiller.distill_losses.loss_dkd.beta = 1.0
-model = dict(distiller=distiller)
+model = dict(distiller=_base_.distiller)

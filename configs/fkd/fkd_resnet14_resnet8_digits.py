@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/distillers/fkd.py',
 ]
 
-# The published weights are for two hundred times as many steps.
+# The published weights are too large for so few steps.
 distiller = _base_.distiller
 distiller.distill_losses.loss_fkd.update(kernel_weight=30.0, regularisation_weight=0.0)
 model = dict(distiller=distiller)

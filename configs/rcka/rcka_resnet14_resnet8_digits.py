@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/distillers/rcka.py',
 ]
 
-# The published weights are for two hundred times as many steps.
+# The published weights are too large for so few steps.
 distiller = _base_.distiller
 distiller.distill_losses.loss_rcka_features.loss_weight = 1.0
 distiller.distill_losses.loss_rcka_logits.loss_weight = 1.0

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmkd.algorithms.preprocessing import like_students
 from mmkd.algorithms.recorders import check_sources, expand_sources, least_forward, release
+from mmkd.algorithms.width_check import check_widths
 from mmkd.model_config import build_model
 from mmkd.registry import MODELS
 from mmkd.teachers import FrozenTeacher, TeacherEnsemble, build_teacher
@@ -50,7 +51,8 @@ class FrozenTeacherDistill(BaseAlgorithm):
         init_cfg: As in MMEngine.
 
     Raises:
-        ValueError: If a recorder names a module that the model does not have, or the teacher's
+        ValueError: If a recorder names a module that the model does not have, a loss needs logits
+            of equal classes or features of equal width and gets others, or the teacher's
             checkpoint does not match.
     """
 
@@ -81,6 +83,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
         expand_sources(distiller.teacher_recorders, self.teacher.model)
         check_sources(distiller.student_recorders, self.architecture, 'student')
         check_sources(distiller.teacher_recorders, self.teacher.model, 'teacher')
+        check_widths(distiller, self.architecture, self.teacher.model)
         distiller.prepare_from_student(self.architecture)
         distiller.prepare_from_teacher(self.teacher.model)
         self.teacher.follow(self.data_preprocessor)

@@ -42,6 +42,7 @@ class LevelwiseConv(nn.Module):
         check_positive_int('kernel_size', kernel_size)
         if kernel_size % 2 == 0:
             raise ValueError(f'kernel_size: expected an odd number, got {kernel_size}')
+        self.out_channels = out_channels
         self.convs = nn.ModuleList(
             nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
             for _ in range(num_levels)

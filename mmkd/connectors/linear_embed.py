@@ -41,6 +41,7 @@ class LinearEmbed(nn.Module):
         super().__init__()
         check_positive_int('in_channels', in_channels)
         check_positive_int('out_channels', out_channels)
+        self.out_channels = out_channels
         self.linear = nn.Linear(in_channels, out_channels).requires_grad_(not frozen)
         self.normalise = normalise
 

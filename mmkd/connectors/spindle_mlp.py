@@ -37,6 +37,7 @@ class SpindleMLP(nn.Module):
         check_positive_int('out_channels', out_channels)
         check_positive_int('expansion', expansion)
         self.in_channels = in_channels
+        self.out_channels = out_channels
         hidden = expansion * out_channels
         self.layers = nn.Sequential(
             nn.Linear(in_channels, hidden, bias=False),  # the normalisation would remove a bias

@@ -189,9 +189,26 @@ def _problems(dataset: Any, model: nn.Module) -> Iterator[str]:
         yield from _classification_problems(dataset, _student_heads(model))
 
 
+def _sampler_problems(loader: Any) -> Iterator[str]:
+    """No batch at all, or a sampler that draws batches of another size than the loader cuts."""
+    batches: Any = getattr(loader, 'batch_sampler', None)
+    if getattr(batches, 'drop_last', False) and len(batches) == 0:
+        yield (
+            f'batch_size: expected at most the {len(batches.sampler)} samples of a process, as '
+            f'drop_last=True leaves out what fills no batch, got {batches.batch_size}'
+        )
+    sampler = getattr(batches, 'sampler', None)
+    drawn = getattr(sampler, 'batch_size', None)
+    if isinstance(drawn, int) and drawn != batches.batch_size:
+        yield (
+            f'sampler ({type(sampler).__name__}): draws batches of {drawn}, but the loader has '
+            f'batch_size={batches.batch_size}; give both the same'
+        )
+
+
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Check each data set against its annotation file and the model's heads.
+    """Check each data set against its annotation file, its sampler and the model's heads.
 
     Looked at are COCO-style data sets, and MMPretrain's and :class:`mmkd.datasets.InMemoryDataset`
     with one label an image; others are let through. Before training, the training and the
@@ -204,8 +221,9 @@ class DataCheckHook(Hook):
         ValueError: Lists everything found, for each loader: classes that the annotation file has
             no category for (with close matches), heads with another number of classes than the
             data set (with the config key to change), labels that a head has no output for, an
-            empty data set. Most empty ones fail before any hook runs; see
-            :func:`explain_empty_datasets`.
+            empty data set, a loader without a full batch, a sampler that draws batches
+            (:class:`mmkd.datasets.CURSampler`) of another size than the loader's. Most empty data
+            sets fail before any hook runs; see :func:`explain_empty_datasets`.
 
     Example:
         >>> custom_hooks = [dict(type='mmkd.DataCheckHook')]
@@ -234,12 +252,13 @@ class DataCheckHook(Hook):
         if stage in self._checked:
             return
         self._checked.add(stage)
-        loader = f'{stage}_dataloader'
-        problems = [
-            problem
-            for dataset in _unwrap(getattr(runner, loader).dataset)
-            for problem in _problems(dataset, runner.model)
-        ]
+        name = f'{stage}_dataloader'
+        loader = getattr(runner, name)
+        problems = [*_sampler_problems(loader)]
+        for dataset in _unwrap(loader.dataset):
+            problems.extend(_problems(dataset, runner.model))
         if problems:
             listed = '\n  '.join(problems)
-            raise ValueError(f'{loader}: does not fit its annotations or the model\n  {listed}')
+            raise ValueError(
+                f'{name}: does not fit its annotations, its sampler or the model\n  {listed}'
+            )

@@ -95,10 +95,10 @@ def _train(name: str, config: Path, threads: int, quiet: bool) -> None:
             'PYTHONUNBUFFERED': '1',
         },
     )
-    with log.open('w') as file:
+    with process, log.open('w') as file:
         for line in process.stdout or ():
             file.write(line)
             if ('Epoch(val)' if quiet else 'Epoch(') in line:
                 print(f'[{name}] {line.partition("INFO - ")[2] or line}', end='', flush=True)
-    if process.wait():
+    if process.returncode:
         raise SystemExit(f'{name} failed, see {log}:\n{log.read_text()[-3000:]}')

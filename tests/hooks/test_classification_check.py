@@ -2,12 +2,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.dataset import ConcatDataset, DefaultSampler, RepeatDataset
 from mmpretrain.datasets import CustomDataset, MultiLabelDataset
 from torch import nn
-from torch.utils.data import Subset
+from torch.utils.data import BatchSampler, DataLoader, Subset
 
-from mmkd.datasets import InMemoryDataset
+from mmkd.datasets import CURSampler, InMemoryDataset, SURSampler
+from mmkd.datasets.superclass_file import encode_superclasses
 from mmkd.hooks import DataCheckHook, explain_empty_datasets
 
 CLASSES = ('cat', 'dog', 'bird')
@@ -46,10 +47,12 @@ class Distillation(nn.Module):
 
 
 def check(dataset, model=None, stage='train'):
+    check_loader(SimpleNamespace(dataset=dataset), model, stage)
+
+
+def check_loader(loader, model=None, stage='train'):
     runner = SimpleNamespace(
-        model=model or classifier(),
-        val_loop=None,
-        **{f'{stage}_dataloader': SimpleNamespace(dataset=dataset)},
+        model=model or classifier(), val_loop=None, **{f'{stage}_dataloader': loader}
     )
     getattr(DataCheckHook(), f'before_{stage}')(runner)
 
@@ -149,3 +152,53 @@ def test_a_run_stops_before_its_first_iteration(toy_runner):
     with pytest.raises(ValueError, match=r'train_dataloader: [\s\S]*label 9 of sample 1'):
         runner.train()
     assert runner.iter == 0
+
+
+def grouped(kind, folder, dataset, batch_size):
+    """A sampler whose batches are of ``batch_size``."""
+    if kind == 'CURSampler':
+        return CURSampler(dataset, batch_size, num_per_class=2, seed=0)
+    labels = dataset.get_gt_labels()
+    (folder / 'superclasses.npz').write_bytes(encode_superclasses(labels, labels))
+    return SURSampler(dataset, batch_size, folder / 'superclasses.npz', num_per_class=2, seed=0)
+
+
+@pytest.mark.parametrize('kind', ['CURSampler', 'SURSampler'])
+def test_a_sampler_of_another_batch_size(kind, tmp_path):
+    dataset = in_memory((0, 0, 1, 1, 2, 2, 2, 2))
+    check_loader(DataLoader(dataset, 4, sampler=grouped(kind, tmp_path, dataset, 4)))
+    with pytest.raises(ValueError, match='train_dataloader: does not fit') as error:
+        check_loader(DataLoader(dataset, 8, sampler=grouped(kind, tmp_path, dataset, 4)))
+    expected = f'sampler ({kind}): draws batches of 4, but the loader has batch_size=8; give both'
+    assert expected in str(error.value)
+
+
+def test_a_batch_sampler_is_asked_for_its_size(tmp_path):
+    dataset = in_memory((0, 0, 1, 1))
+    sampler = grouped('CURSampler', tmp_path, dataset, 4)
+    whole, half = (BatchSampler(sampler, size, drop_last=False) for size in (4, 2))
+    check_loader(DataLoader(dataset, batch_sampler=whole))
+    with pytest.raises(ValueError, match='batches of 4, but the loader has batch_size=2'):
+        check_loader(DataLoader(dataset, batch_sampler=half))
+
+
+def test_samplers_that_draw_no_batches_pass():
+    dataset = in_memory()
+    check_loader(DataLoader(dataset, 2, sampler=DefaultSampler(dataset)))
+    check_loader(DataLoader(dataset, batch_size=None))  # the data set makes the batches
+
+
+def test_the_sampler_is_listed_with_everything_else(tmp_path):
+    dataset = in_memory((0, 0, 7, 7))
+    loader = DataLoader(dataset, 2, sampler=grouped('CURSampler', tmp_path, dataset, 4))
+    with pytest.raises(ValueError, match='sampler') as error:
+        check_loader(loader)
+    assert 'label 7 of sample 2 (and 1 more samples)' in str(error.value)
+    assert str(error.value).count('\n') == 2
+
+
+def test_fewer_samples_than_a_batch():
+    check_loader(DataLoader(in_memory(), 3, drop_last=True))
+    check_loader(DataLoader(in_memory(), 4))
+    with pytest.raises(ValueError, match=r'batch_size: expected at most the 3 samples .* got 4'):
+        check_loader(DataLoader(in_memory(), 4, drop_last=True))

@@ -192,9 +192,9 @@ def test_two_processes_equal_one_with_unequal_shares():
         ({'intra_weight': -1}, 'intra_weight: expected a finite number >= 0, got -1'),
         ({'inter_weight': float('inf')}, 'inter_weight: expected a finite number >= 0, got inf'),
         ({'loss_weight': float('nan')}, 'loss_weight: expected a finite number >= 0, got nan'),
-        ({'tau': 0}, 'tau: expected a finite number > 0 or None, got 0'),
-        ({'tau': float('nan')}, 'tau: expected a finite number > 0 or None, got nan'),
-        ({'tau': float('inf')}, 'tau: expected a finite number > 0 or None, got inf'),
+        ({'tau': 0}, 'tau: expected a finite number > 0, got 0'),
+        ({'tau': float('nan')}, 'tau: expected a finite number > 0, got nan'),
+        ({'tau': float('inf')}, 'tau: expected a finite number > 0, got inf'),
     ],
 )
 def test_construction_errors(options, message):

@@ -1,0 +1,33 @@
+"""What tests of scripts that train several runs share."""
+
+import importlib.util
+
+import pytest
+
+from mmkd.tools import experiments, train
+
+
+@pytest.fixture
+def script(repo):
+    """Function: a script of the repository as a module of its own."""
+
+    def load(path):
+        spec = importlib.util.spec_from_file_location(f'script_{path}', repo / path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def trained_here(monkeypatch):
+    """Names of the runs that were trained, which now happens in this process, one at a time."""
+    names = []
+
+    def train_here(name, config, threads, quiet):
+        names.append(name)
+        train.main([str(config)])
+
+    monkeypatch.setattr(experiments, '_train', train_here)
+    return names
