@@ -3,42 +3,27 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mmrazor.models import losses as mmrazor_losses
 from mmrazor.models.distillers import ConfigurableDistiller
-from mmrazor.models.losses import (
-    WSLD,
-    ABLoss,
-    ChannelWiseDivergence,
-    CrossEntropyLoss,
-    DISTLoss,
-    DKDLoss,
-    FTLoss,
-    KDSoftCELoss,
-    KLDivergence,
-    L1Loss,
-    L2Loss,
-    MGDLoss,
-    OFDLoss,
-    PKDLoss,
-)
 from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
 from torch import nn
 
 # mmkd's losses say so themselves, by `equal_widths`.
 _MMRAZORS_WITH_EQUAL_WIDTHS = (
-    ABLoss,
-    ChannelWiseDivergence,
-    CrossEntropyLoss,
-    DISTLoss,
-    DKDLoss,
-    FTLoss,
-    KDSoftCELoss,
-    KLDivergence,
-    L1Loss,
-    L2Loss,
-    MGDLoss,
-    OFDLoss,
-    PKDLoss,
-    WSLD,
+    mmrazor_losses.ABLoss,
+    mmrazor_losses.ChannelWiseDivergence,
+    mmrazor_losses.CrossEntropyLoss,
+    mmrazor_losses.DISTLoss,
+    mmrazor_losses.DKDLoss,
+    mmrazor_losses.FTLoss,
+    mmrazor_losses.KDSoftCELoss,
+    mmrazor_losses.KLDivergence,
+    mmrazor_losses.L1Loss,
+    mmrazor_losses.L2Loss,
+    mmrazor_losses.MGDLoss,
+    mmrazor_losses.OFDLoss,
+    mmrazor_losses.PKDLoss,
+    mmrazor_losses.WSLD,
 )
 
 

@@ -1,36 +1,8 @@
 """STL-10 at 32 x 32, in memory; crops with a border of 4 pixels, flips."""
 
-# Means and deviations of the training images, RGB.
-data_preprocessor = dict(
-    num_classes=10,
-    mean=[113.9, 112.3, 103.7],
-    std=[66.4, 65.4, 69.2],
-    to_rgb=False,
-)
-train_dataloader = dict(
-    batch_size=64,
-    num_workers=0,  # batches are made on the device
-    collate_fn=dict(type='mmkd_batch_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    drop_last=True,
-    dataset=dict(
-        type='mmkd.STL10Dataset',
-        root='data/stl10',
-        split='train',
-        augment=True,
-    ),
-)
-val_dataloader = dict(
-    batch_size=256,
-    num_workers=0,
-    collate_fn=dict(type='mmkd_batch_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='mmkd.STL10Dataset',
-        root='data/stl10',
-        split='test',
-    ),
-)
+_base_ = './cifar100.py'
+
+data_preprocessor = dict(num_classes=10, mean=[113.9, 112.3, 103.7], std=[66.4, 65.4, 69.2])
+train_dataloader = dict(dataset=dict(type='mmkd.STL10Dataset', root='data/stl10'))
+val_dataloader = dict(dataset=dict(type='mmkd.STL10Dataset', root='data/stl10'))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
-test_evaluator = val_evaluator
