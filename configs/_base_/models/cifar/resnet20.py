@@ -1,14 +1,5 @@
 """ResNet-20 for 32 x 32 images of 100 classes."""
 
-model = dict(
-    type='mmpretrain.ImageClassifier',
-    backbone=dict(type='mmkd.CIFARResNet', depth=20),
-    neck=dict(type='mmpretrain.GlobalAveragePooling'),
-    head=dict(
-        type='mmpretrain.LinearClsHead',
-        num_classes=100,
-        in_channels=64,
-        loss=dict(type='mmpretrain.CrossEntropyLoss', loss_weight=1.0),
-        init_cfg=None,  # PyTorch's own, as published
-    ),
-)
+_base_ = './resnet8.py'
+
+model = dict(backbone=dict(depth=20))
