@@ -2,7 +2,8 @@
 
 MMEngine 0.10 asks ``pkg_resources``, which setuptools no longer ships and which does not see
 editable installs; the import system knows both. ``mmkd::`` joins the packages whose configs can
-be inherited.
+be inherited; their types without a prefix are looked up where those of a local config are, since
+mmkd's own carry one.
 """
 
 import importlib.util
@@ -48,7 +49,18 @@ def _know_mmkd(config_utils: ModuleType) -> None:
     config_utils.MODULE2PACKAGE['mmkd'] = 'mmkd'
 
 
+def _leave_scope_to_the_heir(config: ModuleType) -> None:
+    find = config.Config._get_cfg_path
+
+    def find_without_scope(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        path, scope = find(cfg_path, filename)
+        return path, None if scope == 'mmkd' else scope
+
+    config.Config._get_cfg_path = staticmethod(find_without_scope)
+
+
 def apply() -> None:
-    """Patch the two modules of MMEngine."""
+    """Patch the three modules of MMEngine."""
     after_import('mmengine.utils.package_utils', _use_import_system)
     after_import('mmengine.config.utils', _know_mmkd)
+    after_import('mmengine.config.config', _leave_scope_to_the_heir)

@@ -95,3 +95,12 @@ def test_unknown_package_is_refused(tmp_path):
     child.write_text("_base_ = 'no_such_package::_base_/default_runtime.py'\n")
     with pytest.raises(AssertionError, match='does not support to load no_such_package'):
         Config.fromfile(child)
+
+
+def test_types_inherited_from_mmkd_have_no_scope_but_mmdets_keep_theirs(tmp_path):
+    path = tmp_path / 'heir.py'
+    path.write_text("_base_ = 'mmkd::digits/resnet8_digits.py'")
+    cfg = Config.fromfile(path)
+    assert cfg.model.type == 'ImageClassifier'
+    assert cfg.model.get('_scope_') is None
+    assert cfg.default_hooks.param_scheduler['_scope_'] == 'mmpretrain'
