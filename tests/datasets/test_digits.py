@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
 from sklearn.datasets import load_digits
@@ -92,11 +93,12 @@ class OriginalPixels(nn.Module):
 
 def test_a_classifier_of_mmpretrain_learns_them(tmp_path):
     torch.manual_seed(0)  # the model is built before Runner seeds
-    model = ImageClassifier(
-        backbone=OriginalPixels(),
-        head={'type': 'LinearClsHead', 'num_classes': 10, 'in_channels': 64},
-        data_preprocessor={'mean': [78.0] * 3, 'std': [90.0] * 3},
-    )
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = ImageClassifier(
+            backbone=OriginalPixels(),
+            head={'type': 'LinearClsHead', 'num_classes': 10, 'in_channels': 64},
+            data_preprocessor={'mean': [78.0] * 3, 'std': [90.0] * 3},
+        )
     runner = Runner(
         model=model,
         work_dir=str(tmp_path),
