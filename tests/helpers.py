@@ -99,6 +99,8 @@ def _process(rank, function, arguments, folder, world_size):
         'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world_size
     )
     torch.save(function(rank, *arguments), f'{folder}/{rank}.pt')
+    # With PyTorch 2.6 a process that leaves early could keep the other waiting.
+    dist.barrier()
     dist.destroy_process_group()
 
 
