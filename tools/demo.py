@@ -5,13 +5,9 @@ results.json, results.md, curves.png and detections.png into the work directory.
 """
 
 import argparse
-import json
-import os
-import platform
 import time
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -21,14 +17,12 @@ from mmkd.analysis import (
     draw_detections,
     plot_curves,
     read_run,
-    summarise,
-    to_markdown,
 )
 from mmkd.checkpoint import load_all, read_state_dict
 from mmkd.model_config import build_model
 from mmkd.registry import DATASETS
 from mmkd.student import student_config, student_state_dict
-from mmkd.tools.experiments import checkpoint_of, train_all, write_config
+from mmkd.tools.experiments import checkpoint_of, save_results, train_all, write_config
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 TEACHER = CONFIGS / 'digits/gfl_r18w48_fpn_digits.py'
@@ -89,25 +83,6 @@ def columns(run: Run) -> dict[str, float]:
     return {**run.metrics, 'seconds': run.seconds}
 
 
-def save_table(rows: dict[str, list[dict]], args: argparse.Namespace, seconds: float) -> None:
-    """Write and print the table."""
-    summary = summarise(rows)
-    table = to_markdown(summary, 'student')
-    facts = dict(
-        seeds=args.seeds,
-        quick=args.quick,
-        machine=f'{platform.machine()}, {os.cpu_count()} cores',
-        device='cuda' if torch.cuda.is_available() else 'cpu',
-        torch=torch.__version__,
-        seconds=round(seconds),
-    )
-    (args.work_dir / 'results.json').write_text(
-        json.dumps(dict(facts=facts, runs=rows, summary=summary), indent=2) + '\n'
-    )
-    (args.work_dir / 'results.md').write_text(table + '\n')
-    print(f'\n{table}\n')
-
-
 def draw(folders: dict[str, Path], path: Path) -> None:
     """Draw the detections of the trained students."""
     models = {}
@@ -149,7 +124,8 @@ def main() -> None:
             rows[name].append(columns(run))
     plot_curves(runs, args.work_dir / 'curves.png')
     draw(folders, args.work_dir / 'detections.png')
-    save_table(rows, args, time.perf_counter() - start)
+    seconds = round(time.perf_counter() - start)
+    save_results(rows, args.work_dir, 'AP', seeds=args.seeds, quick=args.quick, seconds=seconds)
     for name in ('results.md', 'results.json', 'curves.png', 'detections.png'):
         print(args.work_dir / name)
 

@@ -6,18 +6,15 @@ directory.
 """
 
 import argparse
-import json
 import os
-import platform
 import time
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
 import mmkd.registry  # noqa: F401
-from mmkd.analysis import read_run, summarise, to_markdown
-from mmkd.tools.experiments import checkpoint_of, train_all, work_dir_of, write_config
+from mmkd.analysis import read_run
+from mmkd.tools.experiments import checkpoint_of, save_results, train_all, work_dir_of, write_config
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 TEACHER = CONFIGS / 'digits/resnet14_digits.py'
@@ -69,24 +66,6 @@ def columns(config: Path) -> dict[str, float]:
     return {'top-1': run.metrics['top-1'], 'ms per step': 1000 * run.seconds / run.steps}
 
 
-def save_table(rows: dict[str, list[dict]], args: argparse.Namespace, seconds: float) -> None:
-    """Write and print the table."""
-    summary = summarise(rows)
-    table = to_markdown(summary, 'student', 'top-1')
-    facts = dict(
-        seeds=args.seeds,
-        machine=f'{platform.machine()}, {os.cpu_count()} cores',
-        device='cuda' if torch.cuda.is_available() else 'cpu',
-        torch=torch.__version__,
-        seconds=round(seconds),
-    )
-    (args.work_dir / 'results.json').write_text(
-        json.dumps(dict(facts=facts, runs=rows, summary=summary), indent=2) + '\n'
-    )
-    (args.work_dir / 'results.md').write_text(table + '\n')
-    print(f'\n{table}\n')
-
-
 def main() -> None:
     """Run the comparison."""
     args = parse_args()
@@ -99,7 +78,8 @@ def main() -> None:
     rows = {'teacher': [columns(teacher)]}
     for (method, _), config in students.items():
         rows.setdefault(method, []).append(columns(config))
-    save_table(rows, args, time.perf_counter() - start)
+    seconds = round(time.perf_counter() - start)
+    save_results(rows, args.work_dir, 'top-1', seeds=args.seeds, seconds=seconds)
 
 
 if __name__ == '__main__':

@@ -1,10 +1,10 @@
-"""What the backbones of the CIFAR benchmark share."""
+"""What the backbones share."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmkd.functional.checks import check_positive_int
 
@@ -93,3 +93,13 @@ def blocks_per_stage(depth: int, other_layers: int) -> int:
     if rest or blocks < 1:
         raise ValueError(f'depth: expected 6 n + {other_layers} with n >= 1, got {depth}')
     return blocks
+
+
+def conv_bn_relu(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """A convolution that keeps the size at stride 1, without bias, its norm and ReLU."""
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False
+    )
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())

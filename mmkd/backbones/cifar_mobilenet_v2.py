@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mmkd.backbones.base import KAIMING, CIFARBackbone
+from mmkd.backbones.base import KAIMING, CIFARBackbone, conv_bn_relu
 from mmkd.registry import MODELS
 
 # Expansion, channels before widening, blocks and stride of each stage.
@@ -59,14 +59,14 @@ class CIFARMobileNetV2(CIFARBackbone):
         widths.append(int(LAST_CHANNELS * max(widen_factor, 1)))
         super().__init__(widths, out_indices, init_cfg)
         in_channels = int(STEM_CHANNELS * widen_factor)
-        self.conv1 = _conv_bn_relu(3, in_channels, 3, stride=2)
+        self.conv1 = conv_bn_relu(3, in_channels, 3, stride=2)
         self.blocks = nn.ModuleList()
         for width, (expansion, _, num_blocks, stride) in zip(widths, STAGES, strict=False):
             first = _InvertedResidual(in_channels, width, expansion, stride)
             rest = (_InvertedResidual(width, width, expansion, 1) for _ in range(num_blocks - 1))
             self.blocks.append(nn.Sequential(first, *rest))
             in_channels = width
-        self.conv2 = _conv_bn_relu(in_channels, widths[-1], 1)
+        self.conv2 = conv_bn_relu(in_channels, widths[-1], 1)
 
     def stem(self, x: Tensor) -> Tensor:
         """A convolution of stride 2, its norm and ReLU."""
@@ -77,15 +77,6 @@ class CIFARMobileNetV2(CIFARBackbone):
         return (*self.blocks, self.conv2)[index](x)
 
 
-def _conv_bn_relu(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    conv = nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False
-    )
-    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
-
-
 class _InvertedResidual(nn.Module):
     """Expansion, depthwise convolution and linear projection, beside a shortcut if shapes agree."""
 
@@ -93,8 +84,8 @@ class _InvertedResidual(nn.Module):
         super().__init__()
         width = in_channels * expansion
         self.conv = nn.Sequential(
-            *_conv_bn_relu(in_channels, width, 1),
-            *_conv_bn_relu(width, width, 3, stride, groups=width),
+            *conv_bn_relu(in_channels, width, 1),
+            *conv_bn_relu(width, width, 3, stride, groups=width),
             nn.Conv2d(width, out_channels, 1, bias=False),
             nn.BatchNorm2d(out_channels),
         )

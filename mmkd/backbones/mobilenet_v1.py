@@ -3,6 +3,7 @@
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmkd.backbones.base import KAIMING, conv_bn_relu
 from mmkd.registry import MODELS
 
 STEM_CHANNELS = 32
@@ -46,18 +47,17 @@ class MobileNetV1(BaseModule):
         widen_factor: float = 1.0,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        default = dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu')
-        super().__init__(default if init_cfg is None else init_cfg)
+        super().__init__(KAIMING if init_cfg is None else init_cfg)
         if widen_factor <= 0:
             raise ValueError(f'widen_factor: expected a positive number, got {widen_factor}')
         channels = round(STEM_CHANNELS * widen_factor)
-        self.stem = _conv(3, channels, kernel_size=3, stride=2)
+        self.stem = conv_bn_relu(3, channels, kernel_size=3, stride=2)
         layers = []
         for width, stride in LAYERS:
             out_channels = round(width * widen_factor)
             layers += [
-                _conv(channels, channels, kernel_size=3, stride=stride, groups=channels),
-                _conv(channels, out_channels, kernel_size=1),
+                conv_bn_relu(channels, channels, kernel_size=3, stride=stride, groups=channels),
+                conv_bn_relu(channels, out_channels, kernel_size=1),
             ]
             channels = out_channels
         self.layers = nn.Sequential(*layers)
@@ -66,16 +66,3 @@ class MobileNetV1(BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Map images (B, 3, H, W) to one map (B, out_channels, H / 32, W / 32)."""
         return (self.layers(self.stem(x)),)
-
-
-def _conv(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    padding = kernel_size // 2
-    return nn.Sequential(
-        nn.Conv2d(
-            in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False
-        ),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )

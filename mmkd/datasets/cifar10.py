@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmkd.datasets.cifar_files import read_cifar_batch, read_cifar_classes
+from mmkd.datasets.folders import unpacked_folder
 from mmkd.datasets.in_memory import InMemoryDataset
 from mmkd.registry import DATASETS
 
@@ -46,9 +47,9 @@ class CIFAR10Dataset(InMemoryDataset):
 
 
 def _find_folder(root: Path, names: list[str]) -> Path:
-    for folder in (root / 'cifar-10-batches-py', root):
-        if all((folder / name).is_file() for name in names):
-            return folder
+    folder = unpacked_folder(root, 'cifar-10-batches-py', names)
+    if folder is not None:
+        return folder
     raise FileNotFoundError(
         f"root: expected CIFAR-10 in '{root}': {', '.join(names)}, in it or its "
         'cifar-10-batches-py (unpacked from '

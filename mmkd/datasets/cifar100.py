@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mmkd.datasets.cifar_files import read_cifar_batch, read_cifar_classes
+from mmkd.datasets.folders import unpacked_folder
 from mmkd.datasets.in_memory import InMemoryDataset
 from mmkd.registry import DATASETS
 
@@ -46,10 +47,10 @@ class CIFAR100Dataset(InMemoryDataset):
 
 
 def _read(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    for folder in (root / 'cifar-100-python', root):
-        if (folder / split).is_file() and (folder / 'meta').is_file():
-            images, labels = read_cifar_batch(folder / split, 'fine_labels')
-            return images, labels, read_cifar_classes(folder / 'meta', 'fine_label_names')
+    folder = unpacked_folder(root, 'cifar-100-python', [split, 'meta'])
+    if folder is not None:
+        images, labels = read_cifar_batch(folder / split, 'fine_labels')
+        return images, labels, read_cifar_classes(folder / 'meta', 'fine_label_names')
     if (root / 'classes.json').is_file() and (root / split).is_dir():
         classes = tuple(json.loads((root / 'classes.json').read_text()))
         return *_read_mosaics(root / split, len(classes)), classes

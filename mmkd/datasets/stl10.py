@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmkd.datasets.folders import unpacked_folder
 from mmkd.datasets.in_memory import InMemoryDataset
 from mmkd.registry import DATASETS
 
@@ -55,9 +56,9 @@ class STL10Dataset(InMemoryDataset):
 
 
 def _find_folder(root: Path, names: list[str]) -> Path:
-    for folder in (root / 'stl10_binary', root):
-        if all((folder / name).is_file() for name in names):
-            return folder
+    folder = unpacked_folder(root, 'stl10_binary', names)
+    if folder is not None:
+        return folder
     raise FileNotFoundError(
         f"root: expected STL-10 in '{root}': {' and '.join(names)}, in it or its stl10_binary "
         '(unpacked from http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz); found not '

@@ -19,11 +19,11 @@ from mmkd.registry import HOOKS
 _OTHER_HEADS = {'rpn_head', 'semantic_head'}
 
 
-def _unwrap(dataset: Any) -> list[Any]:
-    """The data sets with annotation files inside concatenated, repeated or balanced ones."""
+def unwrap(dataset: Any) -> list[Any]:
+    """The data sets inside concatenated, repeated or balanced ones, in order."""
     if hasattr(dataset, 'datasets'):
-        return [leaf for part in dataset.datasets for leaf in _unwrap(part)]
-    return _unwrap(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
+        return [leaf for part in dataset.datasets for leaf in unwrap(part)]
+    return unwrap(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
 
 
 def _is_coco(dataset: Any) -> bool:
@@ -255,7 +255,7 @@ class DataCheckHook(Hook):
         name = f'{stage}_dataloader'
         loader = getattr(runner, name)
         problems = [*_sampler_problems(loader)]
-        for dataset in _unwrap(loader.dataset):
+        for dataset in unwrap(loader.dataset):
             problems.extend(_problems(dataset, runner.model))
         if problems:
             listed = '\n  '.join(problems)

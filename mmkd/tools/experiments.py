@@ -1,15 +1,19 @@
 """Several training runs as processes side by side; what is already trained is kept."""
 
+import json
 import os
+import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import torch
 from mmengine.config import Config
 
-from mmkd.analysis import read_run
+from mmkd.analysis import read_run, summarise, to_markdown
 
 
 def write_config(cfg: Config, work_dir: Path, seed: int) -> Path:
@@ -102,3 +106,31 @@ def _train(name: str, config: Path, threads: int, quiet: bool) -> None:
                 print(f'[{name}] {line.partition("INFO - ")[2] or line}', end='', flush=True)
     if process.returncode:
         raise SystemExit(f'{name} failed, see {log}:\n{log.read_text()[-3000:]}')
+
+
+def save_results(
+    rows: Mapping[str, Sequence[Mapping[str, float]]],
+    work_dir: Path,
+    gain_in: str,
+    **facts: Any,
+) -> None:
+    """Write results.json and results.md of a comparison with a ``student`` alone; print the table.
+
+    Args:
+        rows: For each method the columns of its runs.
+        work_dir: Where to write.
+        gain_in: Column of the gain over the student alone.
+        **facts: About the comparison, for results.json; the machine is added.
+    """
+    summary = summarise(rows)
+    table = to_markdown(summary, 'student', gain_in)
+    machine = dict(
+        machine=f'{platform.machine()}, {os.cpu_count()} cores',
+        device='cuda' if torch.cuda.is_available() else 'cpu',
+        torch=torch.__version__,
+    )
+    (work_dir / 'results.json').write_text(
+        json.dumps(dict(facts=facts | machine, runs=rows, summary=summary), indent=2) + '\n'
+    )
+    (work_dir / 'results.md').write_text(table + '\n')
+    print(f'\n{table}\n')

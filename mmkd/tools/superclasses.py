@@ -24,6 +24,7 @@ from mmkd.datasets.superclass_file import encode_superclasses
 from mmkd.functional.checks import check_positive_int
 from mmkd.hooks import explain_empty_datasets
 from mmkd.hooks.atomic_checkpoint import write_atomically
+from mmkd.hooks.data_check import unwrap
 from mmkd.teachers import FrozenTeacher
 from mmkd.tools.options import add_config_options, load_config
 from mmkd.tools.unreadable_images import explain_unreadable_images
@@ -139,23 +140,12 @@ def training_set(cfg: Config) -> Any:
         ValueError: If it has a pipeline and the config's validation set none.
     """
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    for leaf in _unwrapped(dataset):
+    for leaf in unwrap(dataset):
         if hasattr(leaf, 'augment'):
             leaf.augment = False
         elif hasattr(leaf, 'pipeline'):
             leaf.pipeline = Compose(_evaluation_pipeline(cfg))
     return dataset
-
-
-def _unwrapped(dataset: Any) -> Iterator[Any]:
-    """The data sets inside concatenated or repeated ones."""
-    if hasattr(dataset, 'datasets'):
-        for part in dataset.datasets:
-            yield from _unwrapped(part)
-    elif hasattr(dataset, 'dataset'):
-        yield from _unwrapped(dataset.dataset)
-    else:
-        yield dataset
 
 
 def _evaluation_pipeline(cfg: Config) -> Sequence[dict]:
