@@ -116,28 +116,44 @@ def run_in_processes(function, *arguments, world_size=2):
         return [torch.load(f'{folder}/{rank}.pt') for rank in range(world_size)]
 
 
-def assert_two_processes_equal_one(loss, *joined, tolerance=1e-6):
-    """A loss module on the two halves of each batch, in two processes, is that on the batches.
+def assert_two_processes_equal_one(loss, *joined, splits=(None,), average=False, tolerance=1e-6):
+    """A loss module on parts of each batch, in two processes, is that on the batches.
 
     Compares values and the gradients of every floating-point argument that requires them, as
-    DDP's average over the processes would make them.
+    DDP's average over the processes would make them. ``splits`` are pairs of row counts to try,
+    None being halves; with ``average`` the processes' values are that of one only on average.
     """
     wanted = [x.requires_grad for x in joined]
-    expected, expected_grads = _value_and_gradients(0, loss, [joined], wanted)
-    halves = list(zip(*[x.detach().chunk(2) for x in joined], strict=True))
-    results = run_in_processes(_value_and_gradients, loss, halves, wanted)
-    for value, _ in results:
-        torch.testing.assert_close(value, expected, rtol=tolerance, atol=tolerance)
-    for index, gradient in enumerate(expected_grads):
-        parts = torch.cat([gradients[index] for _, gradients in results]) / len(results)
-        torch.testing.assert_close(parts, gradient, rtol=tolerance, atol=tolerance)
+    [(expected, expected_grads)] = _values_and_gradients(0, loss, [[joined]], wanted)
     assert all(gradient.abs().max() > 0 for gradient in expected_grads)
-
-
-def _value_and_gradients(rank, loss, batches, wanted):
-    arguments = [
-        x.detach().clone().requires_grad_(w) for x, w in zip(batches[rank], wanted, strict=True)
+    batches = [
+        list(zip(*(_parts(x.detach(), split) for x in joined), strict=True)) for split in splits
     ]
-    value = loss(*arguments)
-    value.backward()
-    return value.detach(), [x.grad for x in arguments if x.requires_grad]
+    of_processes = run_in_processes(_values_and_gradients, loss, batches, wanted)
+    for split, *results in zip(splits, *of_processes, strict=True):
+        values = torch.stack([value for value, _ in results])
+        gradients = [torch.cat(parts) / 2 for parts in zip(*(g for _, g in results), strict=True)]
+        torch.testing.assert_close(
+            (values.mean(0, keepdim=True) if average else values, gradients),
+            (expected.expand(1 if average else 2), expected_grads),
+            rtol=tolerance,
+            atol=tolerance,
+            msg=lambda message, split=split: f'{message} (split: {split})',
+        )
+
+
+def _parts(x, split):
+    return x.chunk(2) if split is None else x.split(split)
+
+
+def _values_and_gradients(rank, loss, batches, wanted):
+    """Value and gradients of the loss of this process' part of each batch."""
+    results = []
+    for parts in batches:
+        arguments = [
+            x.detach().clone().requires_grad_(w) for x, w in zip(parts[rank], wanted, strict=True)
+        ]
+        value = loss(*arguments)
+        value.backward()
+        results.append((value.detach(), [x.grad for x in arguments if x.requires_grad]))
+    return results

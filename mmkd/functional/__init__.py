@@ -7,6 +7,7 @@ from mmkd.functional.congruence import correlation, correlation_congruence
 from mmkd.functional.contrastive import supervised_contrastive
 from mmkd.functional.feature_kernel import feature_kernel, feature_kernel_distance
 from mmkd.functional.knowledge_correlation import knowledge_correlation
+from mmkd.functional.mmd import mmd
 from mmkd.functional.patches import fitting_patch_size, to_patches
 from mmkd.functional.pcka import pcka
 from mmkd.functional.rank_correlation import pearson, rank, spearman, standardise
@@ -23,6 +24,7 @@ __all__ = [
     'feature_kernel_distance',
     'fitting_patch_size',
     'knowledge_correlation',
+    'mmd',
     'pcka',
     'pearson',
     'rank',

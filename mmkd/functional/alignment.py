@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from mmkd.functional.checks import check_same_shape
+from mmkd.functional.mean import mean_or_zero
 from mmkd.functional.unit_rows import has_direction, unit_rows
 
 
@@ -21,8 +22,8 @@ def alignment(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: Shape (R, D).
 
     Returns:
-        A scalar in [0, 4], in float32, or float64 for such inputs. A pair with a row of zeros,
-        which has no direction, contributes 0.
+        A scalar in [0, 4], in float32, or float64 for such inputs; 0 for no rows. A pair
+        with a row of zeros, which has no direction, contributes 0.
 
     Raises:
         ValueError: If the shapes differ.
@@ -36,4 +37,4 @@ def alignment(student: Tensor, teacher: Tensor) -> Tensor:
     student, teacher = unit_rows(student), unit_rows(teacher)
     # The product keeps NaN, which masking would hide.
     distance = (student - teacher).square().sum(-1) * has_direction(student)
-    return (distance * has_direction(teacher)).mean()
+    return mean_or_zero(distance * has_direction(teacher))

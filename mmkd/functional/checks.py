@@ -1,6 +1,7 @@
 """Argument checks shared by functional and losses."""
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -11,6 +12,17 @@ def check_same_shape(student: Tensor, teacher: Tensor, name: str = 'teacher') ->
         raise ValueError(
             f"{name}: expected the student's shape {tuple(student.shape)}, "
             f'got {tuple(teacher.shape)}; add a connector'
+        )
+
+
+def check_same_rows(x: Tensor, y: Tensor) -> None:
+    """Raise ValueError unless these are (..., N, P) and (..., N, Q)."""
+    if x.ndim < 2:
+        raise ValueError(f'x: expected a shape (..., N, P), got {tuple(x.shape)}')
+    if y.ndim < 2 or y.shape[-2] != x.shape[-2]:
+        raise ValueError(
+            f'y: expected a shape (..., {x.shape[-2]}, Q) with as many rows as x, '
+            f'got {tuple(y.shape)}'
         )
 
 
@@ -30,3 +42,33 @@ def check_positive_int(name: str, value: int) -> None:
     """Raise ValueError, naming ``name``, unless ``value`` is an integer >= 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f'{name}: expected a positive integer, got {value!r}')
+
+
+def check_level_indices(levels: Sequence[int]) -> None:
+    """Raise ValueError unless ``levels`` are distinct indices >= 0, at least one."""
+    indices = [i for i in levels if isinstance(i, int) and i >= 0]
+    if not indices or len(set(indices)) != len(levels):
+        raise ValueError(f'levels: expected distinct indices >= 0, at least one, got {levels!r}')
+
+
+def check_has_level(name: str, features: tuple[Tensor, ...], level: int) -> None:
+    """Raise ValueError, naming ``name``, unless there is a level of this index."""
+    if level >= len(features):
+        raise ValueError(f'{name}: expected a level of index {level}, got {len(features)} levels')
+
+
+def as_levels(name: str, value: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The levels as a tuple; raise TypeError, naming ``name``, if they are no Tensors."""
+    features = (value,) if isinstance(value, Tensor) else value
+    is_sequence = isinstance(features, tuple | list) and len(features) > 0
+    if not is_sequence or not all(isinstance(feature, Tensor) for feature in features):
+        raise TypeError(
+            f'{name}: expected a Tensor or a non-empty tuple of Tensors, got {_describe(value)}'
+        )
+    return tuple(features)
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return f'{type(value).__name__} of {[type(item).__name__ for item in value]}'
+    return type(value).__name__

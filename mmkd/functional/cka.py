@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mmkd.functional.checks import check_same_rows
+
 MIN_UNBIASED_ROWS = 4
 # Deviations below this many ulps of the data's own magnitude are rounding, not signal.
 _ROUNDING_ULPS = 16
@@ -43,10 +45,10 @@ def cka(
         center: Subtract each column's mean over the N rows first. Without it, unrelated
             non-negative features read close to 1.
         unbiased: Use the HSIC_1 estimator (Song et al. 2012; Nguyen et al. 2021, eq. 3), which is
-            centred by definition, needs N >= 4, and has mean near 0 for unrelated features where
-            the biased value grows with P / N.
+            centred by definition, needs N >= 4 (or no rows at all), and has mean near 0 for
+            unrelated features where the biased value grows with P / N.
         degenerate: Value, with a zero gradient, where either Gram matrix vanishes up to rounding
-            (constant, zero or, when centred, single-row input).
+            (constant or zero input, no rows or, when centred, a single one).
 
     Returns:
         Shape (...), in float32, or float64 if an argument is float64. Half precision inputs are
@@ -95,7 +97,7 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, center: bool, overwrite: bool) -> tuple[Tensor, Tensor]:
         removed = x.new_zeros(x.shape[:-2])
-        if center:
+        if center and x.shape[-2]:  # the mean of no rows is NaN
             mean = x.mean(-2, keepdim=True)
             removed = x.shape[-2] * mean.square().sum((-2, -1))
             x = x.sub_(mean) if overwrite else x - mean
@@ -200,22 +202,19 @@ def _norm(matrix: Tensor) -> Tensor:
 
 
 def _check(x: Tensor, y: Tensor, center: bool, unbiased: bool) -> None:
-    if x.ndim < 2:
-        raise ValueError(f'x: expected a shape (..., N, P), got {tuple(x.shape)}')
-    if y.ndim < 2 or y.shape[-2] != x.shape[-2]:
-        raise ValueError(
-            f'y: expected a shape (..., {x.shape[-2]}, Q) with as many rows as x, '
-            f'got {tuple(y.shape)}'
-        )
+    check_same_rows(x, y)
     if unbiased:
         check_unbiased(center, 'x', x.shape[-2])
 
 
 def check_unbiased(center: bool, name: str, rows: int) -> None:
-    """Raise ValueError unless ``center`` and the ``rows`` of ``name`` suit the estimator."""
+    """Raise ValueError unless ``center`` and the ``rows`` of ``name`` suit the estimator.
+
+    No rows do: without them nothing is estimated.
+    """
     if not center:
         raise ValueError('center: expected True with unbiased=True, which centres, got False')
-    if rows < MIN_UNBIASED_ROWS:
+    if 0 < rows < MIN_UNBIASED_ROWS:
         raise ValueError(
             f'{name}: expected at least {MIN_UNBIASED_ROWS} rows for unbiased=True, got {rows}'
         )

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from mmkd.functional.checks import check_positive, check_same_shape
 from mmkd.functional.cka import upcast
+from mmkd.functional.mean import mean_or_zero
 from mmkd.functional.rank_correlation import pearson, spearman, standardise
 from mmkd.functional.soft_rank import DEFAULT_STRENGTH
 
@@ -52,8 +53,8 @@ def cmkd(
             these; None means these.
 
     Returns:
-        A scalar >= 0, in float32, or float64 if an argument is. A sample that either network gives
-        constant logits, as for C = 1, adds 0 without gradient.
+        A scalar >= 0, in float32, or float64 if an argument is; 0 for no samples. A sample that
+        either network gives constant logits, as for C = 1, adds 0 without gradient.
 
     Raises:
         ValueError: If shapes differ from these, or ``tau``, ``rank`` or ``rank_strength`` is out
@@ -80,7 +81,7 @@ def cmkd(
         # The raw logits have the z-scores' ranks, and no ties made by rounding.
         ranking = 1 - spearman(student_score, teacher, rank_strength, rank, degenerate=1.0)
         leading, other = linear.where(unsure, ranking), ranking.where(unsure, linear)
-        return (beta * leading + gamma * other).mean()
+        return mean_or_zero(beta * leading + gamma * other)
 
 
 def entropy(logits: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive, check_positive_int
 from mmkd.functional.cka import gram, upcast
+from mmkd.functional.mean import mean_or_zero
 
 KERNELS = ('mmd', 'bilinear', 'rbf')
 
@@ -88,7 +89,7 @@ def correlation_congruence(
         order: See there.
 
     Returns:
-        A scalar >= 0.
+        A scalar >= 0, 0 for no samples.
 
     Raises:
         ValueError: If an argument is out of its range or shapes differ from these.
@@ -103,7 +104,8 @@ def correlation_congruence(
         raise ValueError(
             f'teacher: expected a shape ({len(student)}, D), got {tuple(teacher.shape)}'
         )
-    return (of_student - correlation(teacher, kernel, gamma, order)).square().mean()
+    difference = of_student - correlation(teacher, kernel, gamma, order)
+    return mean_or_zero(difference.square())
 
 
 def check_kernel(kernel: str, gamma: float, order: int | None) -> None:

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_positive, check_same_shape
+from mmkd.functional.mean import mean_or_zero
 from mmkd.functional.unit_rows import unit_rows
 
 
@@ -31,8 +32,8 @@ def supervised_contrastive(
         tau: Temperature.
 
     Returns:
-        A scalar >= 0, in float32, or float64 for such inputs; 0 for one row, and otherwise
-        above 0 even where the networks agree.
+        A scalar >= 0, in float32, or float64 for such inputs; 0 for one row or none, and
+        otherwise above 0 even where the networks agree.
 
     Raises:
         ValueError: If the shapes do not fit, or ``tau`` is not positive.
@@ -52,4 +53,6 @@ def supervised_contrastive(
         logits = unit_rows(student) @ unit_rows(teacher).mT / tau
         positive = (labels[:, None] == labels).to(logits)
         positive = positive / positive.sum(-1, keepdim=True)
-        return (F.cross_entropy(logits, positive) + F.cross_entropy(logits.mT, positive)) / 2
+        of_student = F.cross_entropy(logits, positive, reduction='none')
+        of_teacher = F.cross_entropy(logits.mT, positive, reduction='none')
+        return (mean_or_zero(of_student) + mean_or_zero(of_teacher)) / 2

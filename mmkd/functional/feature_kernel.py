@@ -52,7 +52,8 @@ def feature_kernel_distance(student: Tensor, *teachers: Tensor) -> Tensor:
         *teachers: Features of each member of an ensemble, shape (B, D_e); D_e is free.
 
     Returns:
-        A scalar in [0, 4], 0 for a single sample, in float32, or float64 if an argument is.
+        A scalar in [0, 4], 0 for a single sample or none, in float32, or float64 if an
+        argument is.
 
     Raises:
         TypeError: If no teacher is given.

@@ -1,4 +1,4 @@
-"""The rows of all processes, with gradients."""
+"""The rows of all processes, and means over them, with gradients."""
 
 from typing import Any
 
@@ -15,14 +15,40 @@ def gather_rows(x: Tensor) -> Tensor:
     joined batch.
 
     Args:
-        x: Shape (b, ...); b may differ between processes, the rest may not.
+        x: Shape (b, ...); b may differ between processes and be 0, the rest may not differ.
 
     Returns:
         Shape (B, ...), B the sum over the processes; ``x`` itself without a process group.
     """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return x
-    return _GatherRows.apply(x)
+    return _GatherRows.apply(x) if _several_processes() else x
+
+
+def mean_over_processes(mean: Tensor, rows: int) -> Tensor:
+    r"""Make the average over the processes of a mean over rows the mean over the rows of all.
+
+    .. math::
+        \frac{b}{\frac1N \sum_{n=1}^{N} b_n} \cdot \mathrm{mean}
+
+    for N processes with b_n rows each. A process with fewer rows than the others then counts less,
+    in the gradients that ``DistributedDataParallel`` averages, too. Where all have as many
+    nothing changes.
+
+    Args:
+        mean: Mean over the rows of this process, a floating-point scalar; 0 if it has none.
+        rows: Their number b.
+
+    Returns:
+        A scalar; ``mean`` itself without a process group.
+    """
+    if not _several_processes():
+        return mean
+    total = mean.new_tensor(rows)
+    dist.all_reduce(total)
+    return mean * (rows * dist.get_world_size() / total.clamp(min=1))
+
+
+def _several_processes() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 class _GatherRows(torch.autograd.Function):

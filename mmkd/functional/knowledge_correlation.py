@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_positive
+from mmkd.functional.mean import mean_or_zero
 from mmkd.functional.unit_rows import has_direction, unit_rows
 
 
@@ -27,8 +28,8 @@ def knowledge_correlation(student: Tensor, teacher: Tensor, tau: float = 0.5) ->
         tau: Temperature of both distributions.
 
     Returns:
-        A scalar >= 0, in float32, or float64 for such inputs; 0 for one image. A row of zeros has
-        similarity 0 to all, and adds no row i of its own.
+        A scalar >= 0, in float32, or float64 for such inputs; 0 for one image or none. A row of
+        zeros has similarity 0 to all, and adds no row i of its own.
 
     Raises:
         ValueError: If the shapes do not fit, or ``tau`` is not positive.
@@ -50,7 +51,7 @@ def knowledge_correlation(student: Tensor, teacher: Tensor, tau: float = 0.5) ->
             log_target=True,
         ).sum(-1)
         # The product keeps NaN, which masking would hide; below 0 there is only rounding.
-        return (divergence * directed_s * directed_t).mean().clamp(min=0.0)
+        return mean_or_zero(divergence * directed_s * directed_t).clamp(min=0.0)
 
 
 def _similarities(views: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from mmkd.functional.checks import check_same_shape
+from mmkd.functional.checks import (
+    as_levels,
+    check_has_level,
+    check_level_indices,
+    check_same_shape,
+)
 
 Levels = Tensor | Sequence[Tensor]
 
@@ -31,7 +36,7 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
     def __init__(self, levels: Sequence[int] | None = None, loss_weight: float = 1.0) -> None:
         super().__init__()
         if levels is not None:
-            _check_level_indices(levels)
+            check_level_indices(levels)
         check_non_negative('loss_weight', loss_weight)
         self.levels = None if levels is None else tuple(levels)
         self.loss_weight = loss_weight
@@ -67,15 +72,15 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
 
     def _pairs(self, student: Levels, teacher: Levels) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Name, for errors, and maps of each compared level."""
-        students, teachers = _as_tuple('student', student), _as_tuple('teacher', teacher)
+        students, teachers = as_levels('student', student), as_levels('teacher', teacher)
         if self.levels is None and len(students) != len(teachers):
             raise ValueError(
                 f"teacher: expected the student's {len(students)} levels, got {len(teachers)}; "
                 'choose with `levels`'
             )
         for level in range(len(students)) if self.levels is None else self.levels:
-            _check_has_level('student', students, level)
-            _check_has_level('teacher', teachers, level)
+            check_has_level('student', students, level)
+            check_has_level('teacher', teachers, level)
             name = 'teacher' if isinstance(teacher, Tensor) else f'teacher[{level}]'
             yield name, students[level], teachers[level]
 
@@ -84,30 +89,3 @@ def check_non_negative(name: str, value: float) -> None:
     """Raise ValueError, naming ``name``, unless ``value`` is a finite number >= 0."""
     if not 0 <= value < float('inf'):
         raise ValueError(f'{name}: expected a finite number >= 0, got {value!r}')
-
-
-def _check_level_indices(levels: Sequence[int]) -> None:
-    indices = [i for i in levels if isinstance(i, int) and i >= 0]
-    if not indices or len(set(indices)) != len(levels):
-        raise ValueError(f'levels: expected distinct indices >= 0, at least one, got {levels!r}')
-
-
-def _check_has_level(name: str, features: tuple[Tensor, ...], level: int) -> None:
-    if level >= len(features):
-        raise ValueError(f'{name}: expected a level of index {level}, got {len(features)} levels')
-
-
-def _as_tuple(name: str, value: Levels) -> tuple[Tensor, ...]:
-    features = (value,) if isinstance(value, Tensor) else value
-    is_sequence = isinstance(features, tuple | list) and len(features) > 0
-    if not is_sequence or not all(isinstance(feature, Tensor) for feature in features):
-        raise TypeError(
-            f'{name}: expected a Tensor or a non-empty tuple of Tensors, got {_describe(value)}'
-        )
-    return tuple(features)
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, tuple | list):
-        return f'{type(value).__name__} of {[type(item).__name__ for item in value]}'
-    return type(value).__name__

@@ -38,8 +38,8 @@ class CMKDLoss(RelationalLoss):
             Spearman's coefficient becomes Pearson's.
         loss_weight: Factor of both terms.
         gather: In distributed training, take the mean entropy over the samples of all processes.
-            The loss stays each process' own, a mean over its samples, so that N processes with b
-            samples each have, on average, the loss and the gradients of one with N b.
+            The loss stays each process' own, of its samples, weighted by its share of all, so that
+            the processes have, on average, the loss and the gradients of one with all samples.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -103,4 +103,4 @@ class CMKDLoss(RelationalLoss):
             rank_strength=self.rank_strength,
             mean_entropy=self.joined(entropy(teacher)).mean(),
         )
-        return self.loss_weight * loss
+        return self.loss_weight * self.joined_mean(loss, len(student))

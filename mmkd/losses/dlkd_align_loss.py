@@ -1,24 +1,25 @@
 """Alignment loss of dual-level knowledge distillation."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmkd.functional.alignment import alignment
-from mmkd.losses.base import check_non_negative
-from mmkd.losses.relational import check_rows
+from mmkd.losses.relational import RelationalLoss, check_rows
 from mmkd.registry import MODELS
 
 
 @MODELS.register_module()
-class DLKDAlignLoss(nn.Module):
+class DLKDAlignLoss(RelationalLoss):
     """Mean squared distance between student and teacher features of unit length.
 
     "Dual-Level Knowledge Distillation via Knowledge Alignment and Correlation" (2022), eq. 3. Give
     the student's features a :class:`~mmkd.connectors.SpindleMLP` to the teacher's width. The
-    mathematics is :func:`mmkd.functional.alignment`. No labels are needed. As a mean over samples
-    it is the same on one process or several with equal batches.
+    mathematics is :func:`mmkd.functional.alignment`. No labels are needed.
 
     Args:
         loss_weight: The paper's lambda_1.
+        gather: In distributed training, weight each process by its share of the rows of all, so
+            that the processes have, on average, the loss and the gradients of one with all rows.
+            No features are sent.
 
     Raises:
         ValueError: If the weight is negative or not finite.
@@ -31,10 +32,8 @@ class DLKDAlignLoss(nn.Module):
 
     equal_widths = True
 
-    def __init__(self, loss_weight: float = 10.0) -> None:
-        super().__init__()
-        check_non_negative('loss_weight', loss_weight)
-        self.loss_weight = loss_weight
+    def __init__(self, loss_weight: float = 10.0, gather: bool = True) -> None:
+        super().__init__(loss_weight=loss_weight, gather=gather)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Weighted mean over the rows.
@@ -57,4 +56,5 @@ class DLKDAlignLoss(nn.Module):
                 f"teacher: expected the student's width {student.shape[1]}, "
                 f'got {teacher.shape[1]}; add a SpindleMLP connector to the student'
             )
-        return self.loss_weight * alignment(student, teacher.detach())
+        loss = alignment(student, teacher.detach())
+        return self.loss_weight * self.joined_mean(loss, len(student))

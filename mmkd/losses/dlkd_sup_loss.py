@@ -59,7 +59,7 @@ class DLKDSupLoss(RelationalLoss):
         check_rows('student', student)
         check_rows('teacher', teacher, like=student)
         _check_labels(gt_labels, len(student))
-        labels = gt_labels.repeat(len(student) // len(gt_labels))
+        labels = gt_labels.repeat(len(student) // max(len(gt_labels), 1))
         student, teacher, labels = map(self.joined, (student, teacher, labels))
         return self.loss_weight * supervised_contrastive(student, teacher, labels, self.tau)
 
@@ -72,7 +72,7 @@ def _check_labels(labels: Tensor, rows: int) -> None:
             f'gt_labels: expected class indices (B,), got {labels.dtype} of shape '
             f'{tuple(labels.shape)}; soft labels, as MixUp makes, have no positives'
         )
-    if len(labels) == 0 or rows % len(labels):
+    if (rows == 0) != (len(labels) == 0) or rows % max(len(labels), 1):
         raise ValueError(
             f'gt_labels: expected one for each of the {rows} rows of student, or for each of '
             f'those of its first view, got {len(labels)}'

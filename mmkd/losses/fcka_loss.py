@@ -23,13 +23,13 @@ class FCKALoss(LevelLoss):
     networks may differ in channels and size. The mathematics is :func:`mmkd.functional.cka`.
 
     A level whose samples are all alike contributes 0; so does, when centred, a batch of one or
-    two, of which there is only one centred Gram matrix up to scale.
+    two, of which there is only one centred Gram matrix up to scale, and a batch of none.
 
     Args:
         center: Subtract the mean sample, as CKA does by definition.
         unbiased: Use the unbiased estimator of CKA, which tells features of few samples and many
             values apart; the biased one is close to 1 there. It may be below 0, so that a
-            level's distance may exceed 1, and needs batches of at least 4.
+            level's distance may exceed 1, and needs batches of at least 4, or none.
         levels: Indices of the recorded levels to compare; None means all.
         gather: In distributed training, compare the samples of all processes, gradients
             included, so that N processes with b samples each are one with N b. It sends the

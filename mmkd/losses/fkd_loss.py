@@ -4,6 +4,7 @@ from torch import Tensor
 
 from mmkd.functional import feature_kernel_distance
 from mmkd.functional.cka import upcast
+from mmkd.functional.mean import mean_or_zero
 from mmkd.losses.base import check_non_negative
 from mmkd.losses.relational import RelationalLoss, check_rows
 from mmkd.registry import MODELS
@@ -86,7 +87,7 @@ class FKDLoss(RelationalLoss):
         loss = self.kernel_weight * distance
         if self.regularisation_weight:
             features = student if regularised is None else self.joined(regularised)
-            loss = loss + self.regularisation_weight * upcast(features).square().mean()
+            loss = loss + self.regularisation_weight * mean_or_zero(upcast(features).square())
         return self.loss_weight * loss
 
 

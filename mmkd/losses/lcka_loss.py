@@ -21,8 +21,8 @@ class LCKALoss(RelationalLoss):
     "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), eq. 7 and 8: the
     logits' terms of RCKA. The mathematics is :func:`mmkd.functional.cka`.
 
-    A term whose rows are all alike contributes 0; so does, when centred, one of one or two rows,
-    of which there is only one centred Gram matrix up to scale: two classes have no inter term.
+    A term whose rows are all alike contributes 0; so does one of no rows or, when centred, one or
+    two, of which there is only one centred Gram matrix up to scale: two classes have no inter term.
 
     Args:
         intra_weight: Weight of the distance whose rows are samples.

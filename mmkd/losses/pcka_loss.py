@@ -1,21 +1,18 @@
 """Patch-based CKA loss for dense features."""
 
-import math
-import warnings
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from mmkd.functional import pcka
-from mmkd.functional.checks import check_choice, check_positive_int
 from mmkd.functional.cka import check_unbiased
-from mmkd.functional.patches import AVERAGES, FITS
-from mmkd.losses.base import LevelLoss, Levels, check_non_negative
+from mmkd.losses.base import check_non_negative
+from mmkd.losses.patch_loss import PatchLoss
 from mmkd.registry import MODELS
 
 
 @MODELS.register_module()
-class PCKALoss(LevelLoss):
+class PCKALoss(PatchLoss):
     r"""Distance, by patch-based CKA, between the feature pyramids of student and teacher.
 
     .. math::
@@ -65,35 +62,17 @@ class PCKALoss(LevelLoss):
         levels: Sequence[int] | None = None,
         loss_weight: float = 10.0,
     ) -> None:
-        super().__init__(levels=levels, loss_weight=loss_weight)
-        check_positive_int('patch_size', patch_size)
-        check_positive_int('min_patches', min_patches)
-        check_choice('fit', fit, FITS)
+        super().__init__(patch_size, average, fit, min_patches, levels, loss_weight)
         check_non_negative('inter_weight', inter_weight)
-        for name in [average] if isinstance(average, str) else average:
-            check_choice('average', name, AVERAGES)
         if unbiased:
             check_unbiased(center, 'min_patches', min_patches)
-        self.patch_size = patch_size
-        self.average = average if isinstance(average, str) else tuple(average)
-        self.fit = fit
         self.center = center
         self.unbiased = unbiased
         self.inter_weight = inter_weight
-        self.min_patches = min_patches
-        self._warned: set[int] = set()
-        if self.levels is not None:
-            self._check_average(len(self.levels))
-
-    def forward(self, student: Levels, teacher: Levels) -> Tensor:
-        """Weighted sum of the levels' distances; see :meth:`LevelLoss.forward`."""
-        if self.levels is None:
-            self._check_average(1 if isinstance(student, Tensor) else len(student))
-        return super().forward(student, teacher)
 
     def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
         """Distance of one level: the patches', plus the features' if weighted."""
-        self._warn_if_too_small(student, position)
+        self.warn_if_too_small(student, position)
         distance = 1 - self._similarity(student, teacher, position, transpose=False)
         if self.inter_weight:
             transposed = self._similarity(student, teacher, position, transpose=True)
@@ -107,28 +86,10 @@ class PCKALoss(LevelLoss):
             student,
             teacher,
             self.patch_size,
-            average=self.average if isinstance(self.average, str) else self.average[position],
+            average=self.average_of(position),
             fit=self.fit,
             center=self.center,
             unbiased=self.unbiased,
             min_patches=self.min_patches,
             transpose=transpose,
         )
-
-    def _warn_if_too_small(self, student: Tensor, position: int) -> None:
-        size = (student.shape[-2], student.shape[-1])
-        if position in self._warned or math.prod(size) >= self.min_patches:
-            return
-        self._warned.add(position)
-        warnings.warn(
-            f'PCKALoss: compared level {position} has {size[0]} x {size[1]} pixels, fewer than '
-            f'min_patches={self.min_patches}; such maps contribute 0',
-            stacklevel=2,
-        )
-
-    def _check_average(self, num_levels: int) -> None:
-        if not isinstance(self.average, str) and len(self.average) != num_levels:
-            raise ValueError(
-                f'average: expected one for each of the {num_levels} compared levels, '
-                f'got {self.average}'
-            )

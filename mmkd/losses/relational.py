@@ -2,12 +2,15 @@
 
 from torch import Tensor, nn
 
-from mmkd.functional.gather import gather_rows
+from mmkd.functional.gather import gather_rows, mean_over_processes
 from mmkd.losses.base import check_non_negative
 
 
 class RelationalLoss(nn.Module):
     """A weighted loss that compares what two networks say of each sample of a batch.
+
+    It is 0, in the graph, where there are no samples, as of images without instances; processes
+    may have different numbers of them.
 
     Args:
         loss_weight: Factor of the loss.
@@ -30,6 +33,10 @@ class RelationalLoss(nn.Module):
     def joined(self, x: Tensor) -> Tensor:
         """The rows of all processes if ``gather``, else ``x``."""
         return gather_rows(x) if self.gather else x
+
+    def joined_mean(self, mean: Tensor, rows: int) -> Tensor:
+        """A mean over own rows; if ``gather`` weighted by their share of those of all processes."""
+        return mean_over_processes(mean, rows) if self.gather else mean
 
 
 def check_rows(name: str, x: Tensor, like: Tensor | None = None) -> None:

@@ -265,6 +265,16 @@ def test_single_row():
     assert not x.grad.any()
 
 
+@pytest.mark.parametrize('options', [{}, {'center': False}, {'unbiased': True}], ids=str)
+@pytest.mark.parametrize('shape', [(), (3,)])
+def test_no_rows_give_the_degenerate_value_in_the_graph(shape, options):
+    x = torch.zeros(*shape, 0, 5, requires_grad=True)
+    value = cka(x, torch.zeros(*shape, 0, 4), degenerate=-2.0, **options)
+    value.sum().backward()
+    assert torch.equal(value, torch.full(shape, -2.0))
+    assert x.grad.shape == x.shape
+
+
 def test_unbiased_vanishes_where_all_rows_are_equally_similar():
     value = cka(torch.eye(5), torch.randn(5, 5), unbiased=True, degenerate=-2.0)
     assert value.item() == -2

@@ -82,7 +82,8 @@ def test_gradient_steps_lower_the_loss():
 
 def test_two_processes_equal_one():
     student, teacher = embeddings().requires_grad_(), embeddings(seed=1).requires_grad_()
-    assert_two_processes_equal_one(CCKDLoss(loss_weight=1.0), student, teacher)
+    splits = (None, (0, 8), (3, 5))
+    assert_two_processes_equal_one(CCKDLoss(loss_weight=1.0), student, teacher, splits=splits)
 
 
 def test_gather_joins_both_sides_or_none(monkeypatch):

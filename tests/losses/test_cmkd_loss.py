@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from helpers import run_in_processes
+from helpers import assert_two_processes_equal_one
 
 from mmkd.functional import cmkd
-from mmkd.losses import CMKDLoss
+from mmkd.losses import CMKDLoss, relational
 from mmkd.registry import MODELS
 
 
@@ -68,31 +68,23 @@ def test_a_gradient_step_lowers_the_loss(rank):
     assert loss((student - 0.1 * student.grad).detach(), teacher) < before
 
 
-def value_and_gradient(loss, student, teacher):
-    student = student.clone().requires_grad_()
-    value = loss(student, teacher)
-    value.backward()
-    return value.detach(), student.grad
-
-
-def of_own_half(rank, halves):
-    return [value_and_gradient(CMKDLoss(gather=gather), *halves[rank]) for gather in (True, False)]
-
-
 def test_two_processes_equal_one_on_average():
-    """A process has the loss of its samples; with ``gather``, by the mean entropy of all."""
+    """A process has its share of the loss, by the mean entropy of all samples."""
     student, teacher = logits()
-    halves = list(zip(student.chunk(2), teacher.chunk(2), strict=True))
-    gathered, separate = zip(*run_in_processes(of_own_half, halves), strict=True)
+    splits = (None, (0, 8), (3, 5))
+    assert_two_processes_equal_one(
+        CMKDLoss(), student.requires_grad_(), teacher, splits=splits, average=True
+    )
 
-    value, gradient = value_and_gradient(CMKDLoss(), student, teacher)
-    torch.testing.assert_close((gathered[0][0] + gathered[1][0]) / 2, value)
-    # DDP averages gradients over the processes.
-    torch.testing.assert_close(torch.cat([grad for _, grad in gathered]) / 2, gradient)
 
-    alone = [value_and_gradient(CMKDLoss(), *half) for half in halves]
-    torch.testing.assert_close(separate, tuple(alone))
-    assert abs((separate[0][0] + separate[1][0]) / 2 - value) > 1e-2
+def test_without_gather_each_process_is_alone(monkeypatch):
+    alone = CMKDLoss()(*logits())
+    monkeypatch.setattr(relational, 'gather_rows', lambda x: x + 10)  # now no sample is unsure
+    monkeypatch.setattr(relational, 'mean_over_processes', lambda mean, rows: mean * rows)
+    assert CMKDLoss(gather=False)(*logits()) == alone
+    surer = cmkd(*logits(), mean_entropy=torch.tensor(10.0))
+    assert abs(surer - alone) > 1e-2
+    assert CMKDLoss()(*logits()) == 8 * surer
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from helpers import run_in_processes
+from helpers import assert_two_processes_equal_one
 from torch.nn import functional as F
 
-from mmkd.losses import DLKDAlignLoss
+from mmkd.losses import DLKDAlignLoss, relational
 from mmkd.registry import MODELS
 
 
@@ -73,21 +73,19 @@ def test_order_of_rows_does_not_matter():
     torch.testing.assert_close(loss(student[order], teacher[order]), loss(student, teacher))
 
 
-def value_and_gradient(rank, student, teacher):
-    student = student.chunk(2)[rank].clone().requires_grad_()
-    value = DLKDAlignLoss()(student, teacher.chunk(2)[rank])
-    value.backward()
-    return value.detach(), student.grad
-
-
 def test_two_processes_average_to_one():
     student, teacher = pair()
-    results = run_in_processes(value_and_gradient, student, teacher)
-    student = student.clone().requires_grad_()
-    value = DLKDAlignLoss()(student, teacher)
-    value.backward()
-    torch.testing.assert_close(sum(v for v, _ in results) / 2, value.detach())
-    torch.testing.assert_close(torch.cat([g for _, g in results]) / 2, student.grad)
+    splits = (None, (0, 8), (3, 5))
+    assert_two_processes_equal_one(
+        DLKDAlignLoss(), student.clone().requires_grad_(), teacher, splits=splits, average=True
+    )
+
+
+def test_without_gather_each_process_is_alone(monkeypatch):
+    alone = DLKDAlignLoss()(*pair())
+    monkeypatch.setattr(relational, 'mean_over_processes', lambda mean, rows: mean * rows)
+    assert DLKDAlignLoss(gather=False)(*pair()) == alone
+    assert DLKDAlignLoss()(*pair()) == 8 * alone
 
 
 def test_weight_error():

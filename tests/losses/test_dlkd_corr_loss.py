@@ -97,7 +97,7 @@ def images(dtype=torch.float64):
 
 
 def test_two_processes_equal_one():
-    assert_two_processes_equal_one(OfImages(), *images())
+    assert_two_processes_equal_one(OfImages(), *images(), splits=(None, (0, 4), (1, 3)))
 
 
 def test_without_gather_each_process_is_alone(monkeypatch):

@@ -102,9 +102,8 @@ class OfImages(DLKDSupLoss):
 
 def test_two_processes_equal_one():
     student, teacher = pair(torch.float64, rows=12).unflatten(1, (6, 2))
-    assert_two_processes_equal_one(
-        OfImages(), student.requires_grad_(), teacher.clone().requires_grad_(), LABELS
-    )
+    arguments = (student.requires_grad_(), teacher.clone().requires_grad_(), LABELS)
+    assert_two_processes_equal_one(OfImages(), *arguments, splits=(None, (0, 6), (1, 5)))
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
@@ -169,6 +168,11 @@ def test_shape_errors(shapes, message):
 def test_label_errors(labels, message):
     with pytest.raises(ValueError, match='gt_labels: ' + message):
         DLKDSupLoss()(*pair(), labels)
+
+
+def test_labels_without_rows_are_an_error():
+    with pytest.raises(ValueError, match=r'gt_labels: expected one for each of the 0 .* got 6'):
+        DLKDSupLoss()(*pair(rows=0), LABELS)
 
 
 def test_type_errors():

@@ -161,9 +161,9 @@ def test_half_precision_is_computed_in_float32(dtype, autocast):
 def test_two_processes_equal_one_with_unequal_shares(own_batch):
     student, teacher = features(7).requires_grad_(), features(7, 9, seed=1)
     regularised = [features(5, 3, seed=2).requires_grad_()] if own_batch else []
-    assert_two_processes_equal_one(
-        FKDLoss(kernel_weight=3.0, regularisation_weight=2.0), student, teacher, *regularised
-    )
+    loss = FKDLoss(kernel_weight=3.0, regularisation_weight=2.0)
+    splits = (None,) if own_batch else (None, (0, 7), (2, 5))
+    assert_two_processes_equal_one(loss, student, teacher, *regularised, splits=splits)
 
 
 @pytest.mark.parametrize('name', ['kernel_weight', 'regularisation_weight', 'loss_weight'])

@@ -183,7 +183,9 @@ def test_half_precision_is_computed_in_float32(dtype, autocast, tau):
 
 def test_two_processes_equal_one_with_unequal_shares():
     student, teacher = pair(rows=7)
-    assert_two_processes_equal_one(LCKALoss(tau=2.0), student.requires_grad_(), teacher)
+    assert_two_processes_equal_one(
+        LCKALoss(tau=2.0), student.requires_grad_(), teacher, splits=(None, (0, 7), (2, 5))
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""Maximum mean discrepancy (MMD) of the similarities within two sets of representations."""
+
+from torch import Tensor
+
+from mmkd.functional.checks import check_same_rows
+from mmkd.functional.unit_rows import unit_rows
+
+
+def mmd(x: Tensor, y: Tensor) -> Tensor:
+    r"""Squared difference of the mean similarities of N things in two representations.
+
+    .. math::
+        \Bigl( \frac{1}{N^2} \sum_{ij} K_{ij} - \frac{1}{N^2} \sum_{ij} L_{ij} \Bigr)^2,
+        \qquad K_{ij} = \frac{\langle x_i, x_j \rangle}{\|x_i\| \|x_j\|},\;
+        L_{ij} = \frac{\langle y_i, y_j \rangle}{\|y_i\| \|y_j\|}
+
+    The distance that "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024),
+    Theorem 2 and Table 6, holds against CKA. Only the means are compared, so that it is 0 of some
+    unequal sets, too. It costs no N x N matrix, as the mean of K is the squared length of the
+    mean unit row.
+
+    Args:
+        x: Representations. Shape (..., N, P): rows are the things compared.
+        y: Representations. Shape (..., N, Q); leading dimensions broadcast with those of ``x``.
+
+    Returns:
+        Shape (...), in [0, 1], in float32, or float64 if an argument is float64; 0 for no rows.
+        A row of zeros has no direction and is similar to nothing, itself included.
+
+    Raises:
+        ValueError: If the row counts differ.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[2.0, 0.0], [0.0, 3.0]])  # K = I, mean 1 / 2
+        >>> mmd(x, torch.tensor([[5.0], [7.0]]))  # L = 1 everywhere
+        tensor(0.2500)
+    """
+    check_same_rows(x, y)
+    return (_mean_similarity(x) - _mean_similarity(y)).square()
+
+
+def _mean_similarity(x: Tensor) -> Tensor:
+    mean_row = unit_rows(x).sum(-2) / max(x.shape[-2], 1)
+    return mean_row.square().sum(-1)

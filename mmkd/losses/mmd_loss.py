@@ -1,0 +1,53 @@
+"""Maximum mean discrepancy as a loss."""
+
+from torch import Tensor, nn
+
+from mmkd.functional import mmd
+from mmkd.losses.base import check_non_negative
+from mmkd.losses.relational import check_rows
+from mmkd.registry import MODELS
+
+
+@MODELS.register_module()
+class MMDLoss(nn.Module):
+    """Squared difference of the mean similarities between the rows of two networks.
+
+    "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), Table 6, where it is
+    applied to patches: give it to :class:`~mmkd.losses.Patchwise`. The mathematics is
+    :func:`mmkd.functional.mmd`.
+
+    Args:
+        loss_weight: Factor of the loss.
+
+    Raises:
+        ValueError: If the weight is negative or not finite.
+
+    Example:
+        >>> import torch
+        >>> loss = MMDLoss(loss_weight=4.0)
+        >>> loss(torch.tensor([[2.0, 0.0], [0.0, 3.0]]), torch.tensor([[5.0], [7.0]]))
+        tensor(1.)
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        check_non_negative('loss_weight', loss_weight)
+        self.loss_weight = loss_weight
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Weighted discrepancy.
+
+        Args:
+            student: Shape (N, P).
+            teacher: Shape (N, Q). No gradient flows into it.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            TypeError: If an argument is no Tensor.
+            ValueError: If the shapes do not fit.
+        """
+        check_rows('student', student)
+        check_rows('teacher', teacher, like=student)
+        return self.loss_weight * mmd(student, teacher.detach())
