@@ -16,7 +16,8 @@ class LevelwiseConv(nn.Module):
     term in "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), Table 3.
 
     Args:
-        in_channels: Channels of the student's levels.
+        in_channels: Channels of the student's levels; one for all levels or a sequence of one a
+            level, as the stages of a backbone need.
         out_channels: Channels of the teacher's levels.
         num_levels: Number of levels to project. Further levels are dropped, so that the indices
             of those kept stay the teacher's; let the loss choose the same ``levels``.
@@ -33,10 +34,13 @@ class LevelwiseConv(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, num_levels: int, kernel_size: int = 1
+        self,
+        in_channels: int | Sequence[int],
+        out_channels: int,
+        num_levels: int,
+        kernel_size: int = 1,
     ) -> None:
         super().__init__()
-        check_positive_int('in_channels', in_channels)
         check_positive_int('out_channels', out_channels)
         check_positive_int('num_levels', num_levels)
         check_positive_int('kernel_size', kernel_size)
@@ -44,16 +48,16 @@ class LevelwiseConv(nn.Module):
             raise ValueError(f'kernel_size: expected an odd number, got {kernel_size}')
         self.out_channels = out_channels
         self.convs = nn.ModuleList(
-            nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
-            for _ in range(num_levels)
+            nn.Conv2d(width, out_channels, kernel_size, padding=kernel_size // 2)
+            for width in _widths(in_channels, num_levels)
         )
 
     def forward(self, features: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """Project the levels.
 
         Args:
-            features: One Tensor of shape (B, in_channels, H, W) per level, or a lone Tensor if
-                there is one level.
+            features: One Tensor of shape (B, C, H, W) per level, C its ``in_channels``, or a lone
+                Tensor if there is one level.
 
         Returns:
             A Tensor for a Tensor, else a tuple of ``num_levels`` Tensors.
@@ -68,3 +72,18 @@ class LevelwiseConv(nn.Module):
             )
         projected = tuple(conv(x) for conv, x in zip(self.convs, levels, strict=False))
         return projected[0] if isinstance(features, Tensor) else projected
+
+
+def _widths(in_channels: int | Sequence[int], num_levels: int) -> tuple[int, ...]:
+    """One number of channels a level."""
+    if isinstance(in_channels, Sequence):
+        widths = tuple(in_channels)
+    else:
+        widths = (in_channels,) * num_levels
+    if len(widths) != num_levels:
+        raise ValueError(
+            f'in_channels: expected one for each of the {num_levels} levels, got {widths}'
+        )
+    for width in widths:
+        check_positive_int('in_channels', width)
+    return widths

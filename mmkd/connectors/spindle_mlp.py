@@ -50,19 +50,18 @@ class SpindleMLP(nn.Module):
         """Transform each row.
 
         Args:
-            features: Pooled features. Shape (B, in_channels), in training with B >= 2.
+            features: Pooled features. Shape (B, in_channels). In training fewer than 2 rows, which
+                have no statistics of their own, are normalised by those of the batches before.
 
         Returns:
             Shape (B, out_channels).
 
         Raises:
             TypeError: If ``features`` is no Tensor.
-            ValueError: If it has another shape, or a single row in training.
+            ValueError: If it has another shape.
         """
         check_features(features, self.in_channels)
-        if self.training and len(features) == 1:
-            raise ValueError(
-                'features: expected at least 2 rows in training, whose statistics batch '
-                'normalisation takes, got 1; let the data loader drop_last'
-            )
+        norm = self.layers[1]
+        if not isinstance(norm, nn.SyncBatchNorm):  # that one counts the rows of all processes
+            norm.train(self.training and len(features) > 1)
         return self.layers(features)

@@ -35,6 +35,29 @@ def test_a_larger_kernel_keeps_the_size():
     )
 
 
+def test_levels_of_different_widths():
+    features = tuple(torch.randn(2, width, 6, 5) for width in (3, 8, 2))
+    connector = MODELS.build(
+        {'type': 'mmkd.LevelwiseConv', 'in_channels': [3, 8], 'out_channels': 6, 'num_levels': 2}
+    )
+    assert list(connector.state_dict()) == list(LevelwiseConv(4, 6, num_levels=2).state_dict())
+    for conv, x, y in zip(connector.convs, features, connector(features), strict=False):
+        by_hand = torch.einsum('oi,bihw->bohw', conv.weight[:, :, 0, 0], x)
+        torch.testing.assert_close(y, by_hand + conv.bias[:, None, None])
+
+
+@pytest.mark.parametrize('in_channels', [(4,), [4, 8, 16]])
+def test_one_width_a_level(in_channels):
+    message = r'in_channels: expected one for each of the 2 levels, got \(4,'
+    with pytest.raises(ValueError, match=message):
+        LevelwiseConv(in_channels, 6, num_levels=2)
+
+
+def test_every_width_must_be_positive():
+    with pytest.raises(ValueError, match='in_channels: expected a positive integer, got 0'):
+        LevelwiseConv((4, 0), 6, num_levels=2)
+
+
 def test_further_levels_are_dropped():
     connector = LevelwiseConv(4, 6, num_levels=2)
     features = pyramid()

@@ -1,4 +1,4 @@
-"""SpindleMLP against NumPy, and what it says of a single row."""
+"""SpindleMLP against NumPy, and rows without statistics of their own."""
 
 import numpy as np
 import pytest
@@ -41,13 +41,19 @@ def test_every_weight_learns_from_the_alignment():
     assert all(parameter.grad.any() for parameter in connector.parameters())
 
 
-def test_a_single_row_only_in_evaluation():
-    connector = SpindleMLP(6, 4)
-    with pytest.raises(ValueError, match=r'features: expected at least 2 rows .* got 1; .*drop_'):
-        connector(torch.randn(1, 6))
+@pytest.mark.parametrize('rows', [0, 1])
+def test_fewer_than_two_rows_take_the_running_statistics(rows):
+    connector, features = SpindleMLP(6, 4), torch.randn(5, 6)
+    connector(torch.randn(8, 6))
+    before = connector.state_dict()['layers.1.running_mean'].clone()
+    result = connector(features[:rows])
+    torch.testing.assert_close(connector.layers[1].running_mean, before, rtol=0, atol=0)
+    result.sum().backward()  # all parameters take part, for DDP
+    assert all(parameter.grad is not None for parameter in connector.parameters())
     connector.eval()
-    rows = torch.randn(3, 6)
-    torch.testing.assert_close(connector(rows[:1]), connector(rows)[:1])
+    torch.testing.assert_close(result, connector(features)[:rows])
+    connector.train()
+    assert not torch.allclose(connector(features)[:1], connector.eval()(features)[:1])
 
 
 @pytest.mark.parametrize('name', ['in_channels', 'out_channels', 'expansion'])
