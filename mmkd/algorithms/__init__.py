@@ -1,7 +1,7 @@
 """MMRazor algorithms with frozen teachers."""
 
-from mmkd.algorithms.ensemble_recorder import EnsembleOutputsRecorder
 from mmkd.algorithms.frozen_teacher_distill import FrozenTeacherDistill
+from mmkd.algorithms.shared_proposals import SharedProposalDistill
 from mmkd.algorithms.unlabelled_distill import UnlabelledDistill
 
-__all__ = ['EnsembleOutputsRecorder', 'FrozenTeacherDistill', 'UnlabelledDistill']
+__all__ = ['FrozenTeacherDistill', 'SharedProposalDistill', 'UnlabelledDistill']

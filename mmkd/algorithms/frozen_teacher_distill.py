@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from mmkd.algorithms.preprocessing import like_students
 from mmkd.algorithms.recorders import check_sources, expand_sources, least_forward, release
 from mmkd.algorithms.width_check import check_widths
+from mmkd.compilation import compile_features
+from mmkd.connectors.batch import show_batch
 from mmkd.model_config import build_model
 from mmkd.registry import MODELS
 from mmkd.teachers import FrozenTeacher, TeacherEnsemble, build_teacher
@@ -48,6 +50,8 @@ class FrozenTeacherDistill(BaseAlgorithm):
             student's.
         save_teacher: Save the teacher's weights in the checkpoints, too, and load them from
             there. Defaults to False.
+        compile: Compile the student's backbone and neck: True, or arguments of
+            :func:`torch.compile`. The teacher has a switch of its own. Defaults to False.
         init_cfg: As in MMEngine.
 
     Raises:
@@ -64,6 +68,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
         views: str | Views | None = None,
         data_preprocessor: nn.Module | dict | None = None,
         save_teacher: bool = False,
+        compile: bool | Mapping[str, Any] = False,
         init_cfg: dict | None = None,
     ) -> None:
         student = build_model(architecture)
@@ -74,8 +79,11 @@ class FrozenTeacherDistill(BaseAlgorithm):
         with DefaultScope.overwrite_default_scope('mmrazor'):
             self.distiller = MODELS.build(distiller)
         self._connect()
+        compile_features(self.architecture, compile)
         # Set by MMRazor's StopDistillHook.
         self.distillation_stopped = False
+        # Factors of the distiller's losses by name, 1 where there is none; see LossScheduleHook.
+        self.loss_factors: dict[str, float] = {}
 
     def _connect(self) -> None:
         """Attach the recorders, and let the teacher run no further than they need."""
@@ -109,20 +117,26 @@ class FrozenTeacherDistill(BaseAlgorithm):
         Returns:
             Losses by name, ``student.*`` and ``distill.*``.
         """
-        if self.distillation_stopped:
+        if self._stopped():
             losses = self.architecture(inputs, data_samples, mode='loss')
             return {**add_prefix(losses, 'student'), **self._stopped_losses()}
+        distiller = self.distiller
+        show_batch(distiller.connectors.modules(), data_samples)
+        losses = add_prefix(self._run(inputs, data_samples), 'student')
+        losses.update(add_prefix(self._distillation_losses(), 'distill'))
+        show_batch(distiller.connectors.modules(), None)
+        release(distiller.student_recorders, distiller.teacher_recorders)
+        return losses
+
+    def _run(self, inputs: Tensor, data_samples: Samples) -> dict[str, Tensor]:
+        """Run teacher and student, recorded; the task losses."""
         distiller = self.distiller
         distiller.set_deliveries_override(False)
         with distiller.teacher_recorders, distiller.deliveries:
             self._run_teacher(inputs, data_samples)
         distiller.set_deliveries_override(True)
         with distiller.student_recorders, distiller.deliveries:
-            losses = self._run_student(inputs, data_samples)
-        losses = add_prefix(losses, 'student')
-        losses.update(add_prefix(distiller.compute_distill_losses(), 'distill'))
-        release(distiller.student_recorders, distiller.teacher_recorders)
-        return losses
+            return self._run_student(inputs, data_samples)
 
     def _run_teacher(self, inputs: Tensor, data_samples: Samples) -> None:
         self.teacher(inputs, data_samples, views=self.views)
@@ -130,6 +144,15 @@ class FrozenTeacherDistill(BaseAlgorithm):
     def _run_student(self, inputs: Tensor, data_samples: Samples) -> dict[str, Tensor]:
         with all_views(self.architecture, self.views):
             return self.architecture(inputs, data_samples, mode='loss')
+
+    def _distillation_losses(self) -> dict[str, Tensor]:
+        losses = self.distiller.compute_distill_losses()
+        return {name: self.loss_factors.get(name, 1.0) * loss for name, loss in losses.items()}
+
+    def _stopped(self) -> bool:
+        """Whether no loss of the distiller counts in this step, so that no teacher is needed."""
+        factors = [self.loss_factors.get(name, 1.0) for name in self.distiller.distill_losses]
+        return self.distillation_stopped or (bool(factors) and not any(factors))
 
     def _stopped_losses(self) -> dict[str, Tensor]:
         """Zero, if the distiller has parameters: DDP waits for a gradient of each of them."""

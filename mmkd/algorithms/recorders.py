@@ -11,7 +11,7 @@ from mmrazor.models.task_modules.recorder import (
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
-from mmkd.algorithms.ensemble_recorder import EnsembleOutputsRecorder
+from mmkd.recorders import EnsembleOutputsRecorder
 
 FEATURE_PARTS = ('backbone', 'neck')
 

@@ -8,6 +8,8 @@ from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
 from torch import nn
 
+from mmkd.recorders import LevelOutputsRecorder
+
 # mmkd's losses say so themselves, by `equal_widths`.
 _MMRAZORS_WITH_EQUAL_WIDTHS = (
     mmrazor_losses.ABLoss,
@@ -25,6 +27,7 @@ _MMRAZORS_WITH_EQUAL_WIDTHS = (
     mmrazor_losses.PKDLoss,
     mmrazor_losses.WSLD,
 )
+_OF_OUTPUTS = (ModuleOutputsRecorder, LevelOutputsRecorder)  # a recorder of inputs is a subclass
 
 
 class _Output(NamedTuple):
@@ -37,8 +40,9 @@ class _Output(NamedTuple):
 def check_widths(distiller: ConfigurableDistiller, student: nn.Module, teacher: nn.Module) -> None:
     """Raise if a loss that compares entry by entry would get outputs of different widths.
 
-    Known before the first batch are the widths of linear layers, convolutions and connectors with
-    ``out_channels``. Where one is not known, the losses check at the first step.
+    Known before the first batch are the widths of linear layers, convolutions, lists of either,
+    one a level, and connectors with ``out_channels``. Where one is not known, the losses check at
+    the first step.
 
     Args:
         distiller: With recorders whose sources exist.
@@ -96,7 +100,7 @@ def _output(
     if connector:
         width = _connected_width(distiller.connectors[connector])
         name = f'{source.source} through the connector {connector}'
-    elif type(source) is ModuleOutputsRecorder:  # the recorder of inputs is a subclass
+    elif type(source) in _OF_OUTPUTS:
         width, name = _layer_width(model.get_submodule(source.source)), source.source
     else:
         return None
@@ -104,6 +108,8 @@ def _output(
 
 
 def _layer_width(layer: nn.Module) -> int | None:
+    if isinstance(layer, nn.ModuleList):  # one a level, all of the same classes
+        return _layer_width(layer[0]) if len(layer) else None
     if isinstance(layer, nn.Linear):
         return layer.out_features
     return layer.out_channels if isinstance(layer, nn.Conv2d) else None

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmkd.checkpoint import assert_unchanged, load_all, read_state_dict
+from mmkd.compilation import compile_features
 from mmkd.model_config import build_model
 from mmkd.teachers.normalisation import Renormalise
 from mmkd.views import Views, all_views
@@ -36,6 +37,7 @@ class FrozenTeacher:
         forward: What to run: ``'features'`` (backbone and neck), ``'tensor'`` (the network
             without losses and post-processing), ``'loss'`` (as in training); ``None`` (default)
             leaves the choice to the algorithm: the least that produces what is recorded.
+        compile: Compile backbone and neck: True, or arguments of :func:`torch.compile`.
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
@@ -50,6 +52,7 @@ class FrozenTeacher:
         *,
         precision: str | None = None,
         forward: str | None = None,
+        compile: bool | Mapping[str, Any] = False,
     ) -> None:
         if precision is not None and precision not in PRECISIONS:
             raise ValueError(
@@ -71,12 +74,14 @@ class FrozenTeacher:
             warning = 'teacher: no checkpoint, it keeps its initial weights'
             print_log(warning, 'current', level=logging.WARNING)
         self._remember()
+        compile_features(self.model, compile)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> 'FrozenTeacher':
         """Build from one flat dict: the arguments of this class beside those of the model."""
         model = dict(config)
-        own = {k: model.pop(k) for k in ('checkpoint', 'precision', 'forward') if k in model}
+        names = ('checkpoint', 'precision', 'forward', 'compile')
+        own = {name: model.pop(name) for name in names if name in model}
         return cls(model, **own)
 
     def _remember(self) -> None:
@@ -104,7 +109,6 @@ class FrozenTeacher:
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
         return self  # a copy of the student (an EMA, say) is taught by the same teacher
 
-    @torch.no_grad()
     def __call__(
         self,
         inputs: Tensor,
@@ -122,16 +126,41 @@ class FrozenTeacher:
         Returns:
             What the model returns; usually only what was recorded on the way matters.
         """
-        inputs = self._prepare(inputs, data_samples)
-        with self._autocast(inputs.device.type), all_views(self.model, views):
-            return self._run(inputs, data_samples)
 
-    @torch.no_grad()
+        def run(model: BaseModel, images: Tensor) -> Any:
+            with all_views(model, views):
+                if self.forward == 'features':
+                    return model.extract_feat(images)
+                return model(images, data_samples, mode=self.forward or 'tensor')
+
+        return self.apply(run, inputs, data_samples)
+
     def extract_feat(self, inputs: Tensor) -> Any:
         """Run backbone and neck alone, on images (B, 3, H, W) of which nothing else is known."""
-        inputs = self._prepare(inputs)
-        with self._autocast(inputs.device.type):
-            return self.model.extract_feat(inputs)
+        return self.apply(lambda model, images: model.extract_feat(images), inputs)
+
+    @torch.no_grad()
+    def apply(
+        self,
+        function: Callable[[BaseModel, Tensor], Any],
+        inputs: Tensor,
+        data_samples: Sequence[BaseDataElement] | None = None,
+    ) -> Any:
+        """Call ``function(model, images)`` with the student's batch as the teacher knows images.
+
+        It runs without gradients, in the teacher's precision.
+
+        Args:
+            function: What to run.
+            inputs: (B, 3, H, W), preprocessed for the student.
+            data_samples: The batch's samples.
+
+        Returns:
+            What the function returns.
+        """
+        images = self._prepare(inputs, data_samples)
+        with self._autocast(images.device.type):
+            return function(self.model, images)
 
     def _prepare(
         self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None = None
@@ -149,8 +178,3 @@ class FrozenTeacher:
             return contextlib.nullcontext()
         dtype = PRECISIONS[self.precision]
         return torch.autocast(device, dtype=dtype, enabled=dtype is not torch.float32)
-
-    def _run(self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None) -> Any:
-        if self.forward == 'features':
-            return self.model.extract_feat(inputs)
-        return self.model(inputs, data_samples, mode=self.forward or 'tensor')

@@ -1,0 +1,75 @@
+"""The switch for torch.compile, with backends that need no compiler on the machine."""
+
+import copy
+
+import pytest
+import torch
+from helpers import RETINANET, detection_batch, distiller_config, toy_detector
+from torch import nn
+
+from mmkd.compilation import compile_features
+from mmkd.registry import MODELS
+
+OPTIONS = {'backend': 'aot_eager'}
+
+
+def algorithm(compiled):
+    torch.manual_seed(0)
+    loss = {'type': 'mmkd.PCKALoss', 'patch_size': 4, 'min_patches': 1}
+    return MODELS.build(
+        {
+            'type': 'mmkd.FrozenTeacherDistill',
+            'architecture': copy.deepcopy(RETINANET),
+            'teacher': {**copy.deepcopy(RETINANET), 'compile': compiled},
+            'distiller': distiller_config(loss=loss),
+            'compile': compiled,
+        }
+    ).train()
+
+
+def step(model):
+    torch.manual_seed(1)
+    losses = model.loss(*detection_batch(model))
+    total = sum(sum(v) if isinstance(v, list) else v for v in losses.values())
+    model.zero_grad()
+    total.backward()
+    return total.detach(), {
+        name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad
+    }
+
+
+@pytest.mark.slow
+def test_compiled_training_steps_are_those_of_eager_ones():
+    eager, compiled = algorithm(False), algorithm(OPTIONS)
+    assert compiled.state_dict().keys() == eager.state_dict().keys()
+    for _ in range(2):  # the second step takes what the first compiled
+        (expected, gradients), (total, own) = step(eager), step(compiled)
+        torch.testing.assert_close(total, expected)
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(own[name], gradient, rtol=1e-3, atol=1e-4)
+
+
+def test_backbone_and_neck_are_compiled_and_nothing_else():
+    compiled = []
+
+    def backend(graph, _):
+        compiled.append(sum(node.op == 'call_function' for node in graph.graph.nodes))
+        return graph.forward
+
+    model, images = toy_detector(), torch.randn(2, 3, 8, 8)
+    expected = model(images)
+    compile_features(model, {'backend': backend})
+    torch.testing.assert_close(model(images), expected)
+    assert len(compiled) == 2  # backbone and neck, not the head
+    assert copy.deepcopy(model).backbone[0].weight is not model.backbone[0].weight
+
+
+def test_off_means_off():
+    model = toy_detector()
+    compile_features(model, False)
+    assert model.backbone._compiled_call_impl is None
+
+
+def test_a_model_needs_a_backbone():
+    with pytest.raises(ValueError, match='compile: expected a model with a backbone, got Linear'):
+        compile_features(nn.Linear(1, 1), True)
