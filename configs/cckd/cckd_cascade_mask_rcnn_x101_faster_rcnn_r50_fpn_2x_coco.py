@@ -1,0 +1,12 @@
+"""CCKD of instances: Cascade Mask R-CNN X101 teaches Faster R-CNN R50 on COCO."""
+
+_base_ = [
+    '../_base_/pairs/cascade_mask_rcnn_x101_faster_rcnn_r50_fpn_2x_coco.py',
+    '../_base_/distillers/cckd_instances.py',
+]
+
+distiller = _base_.distiller
+# Levels P2 to P5, from which RoI heads pool.
+distiller.connectors.embed_student[0].strides = (4, 8, 16, 32)
+distiller.connectors.embed_teacher[0].strides = (4, 8, 16, 32)
+model = dict(distiller=distiller)

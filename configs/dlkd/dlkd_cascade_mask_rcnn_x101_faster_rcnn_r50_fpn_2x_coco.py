@@ -1,0 +1,15 @@
+"""DLKD of instances: Cascade Mask R-CNN X101 teaches Faster R-CNN R50 on COCO."""
+
+_base_ = [
+    '../_base_/pairs/cascade_mask_rcnn_x101_faster_rcnn_r50_fpn_2x_coco.py',
+    '../_base_/distillers/dlkd_instances.py',
+]
+
+distiller = _base_.distiller
+# Levels P2 to P5, from which RoI heads pool.
+distiller.connectors.views.strides = (4, 8, 16, 32)
+distiller.connectors.align[0].strides = (4, 8, 16, 32)
+distiller.connectors.correlate[0].strides = (4, 8, 16, 32)
+distiller.connectors.sup_student[0].strides = (4, 8, 16, 32)
+distiller.connectors.sup_teacher[0].strides = (4, 8, 16, 32)
+model = dict(distiller=distiller)

@@ -1,0 +1,8 @@
+"""FKD of instances: RetinaNet X101 teaches RetinaNet R50 on COCO."""
+
+_base_ = [
+    '../_base_/pairs/retinanet_x101_r50_fpn_2x_coco.py',
+    '../_base_/distillers/fkd_instances.py',
+]
+
+model = dict(distiller=_base_.distiller)
