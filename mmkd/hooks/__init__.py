@@ -1,10 +1,12 @@
-"""Hooks that keep a run safe: data that fits the model, finite losses, whole checkpoints."""
+"""Hooks: safety of a run, schedules of its losses, and what the teacher knows."""
 
 from mmkd.hooks.atomic_checkpoint import AtomicCheckpointHook
 from mmkd.hooks.data_check import DataCheckHook, explain_empty_datasets
 from mmkd.hooks.epoch_seed import EpochSeedHook, seed_epoch_worker
 from mmkd.hooks.feature_similarity import FeatureSimilarityHook
 from mmkd.hooks.finite_loss import FiniteLossHook
+from mmkd.hooks.loss_schedule import LossScheduleHook
+from mmkd.hooks.teacher_evaluation import TeacherEvaluationHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -12,6 +14,8 @@ __all__ = [
     'EpochSeedHook',
     'FeatureSimilarityHook',
     'FiniteLossHook',
+    'LossScheduleHook',
+    'TeacherEvaluationHook',
     'explain_empty_datasets',
     'seed_epoch_worker',
 ]

@@ -127,7 +127,7 @@ def _student(model: nn.Module) -> tuple[str, nn.Module]:
     return 'model', model
 
 
-def _classifying_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def classifying_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Modules named head (``bbox_head``, ``roi_head.bbox_head.0``) that state ``num_classes``."""
     for name, module in model.named_modules():
         parts = name.split('.')
@@ -140,7 +140,7 @@ def _classifying_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def _student_heads(model: nn.Module) -> dict[str, nn.Module]:
     """The heads that classify the student's classes, by their config keys."""
     key, student = _student(model)
-    return {f'{key}.{name}': head for name, head in _classifying_heads(student)}
+    return {f'{key}.{name}': head for name, head in classifying_heads(student)}
 
 
 def _head_problems(dataset: Any, heads: dict[str, nn.Module]) -> Iterator[str]:
