@@ -6,6 +6,7 @@ MMEngine 0.10 selects a CUDA device and passes it to the wrapper whatever the ba
 import functools
 import os
 from types import ModuleType
+from typing import Any
 
 from mmkd.compat.import_hooks import after_import
 
@@ -42,6 +43,21 @@ def _without_device(dist_utils: ModuleType) -> None:
     dist_utils._init_dist_slurm = init_dist_slurm  # type: ignore[attr-defined]
 
 
+def _without_sync_batch_norm(runner: Any, model: Any) -> Any:
+    """Let each process normalise by its own batch: DDP refuses SyncBatchNorm on CPU."""
+    from mmengine.model import revert_sync_batchnorm
+    from torch.nn import SyncBatchNorm
+
+    layers = any(isinstance(module, SyncBatchNorm) for module in model.modules())
+    if not layers and runner.cfg.get('sync_bn') is None:
+        return model
+    runner.logger.warning(
+        'sync_bn: without a GPU batch statistics are not synchronised, each process uses its own'
+    )
+    runner.cfg.sync_bn = None
+    return revert_sync_batchnorm(model)
+
+
 def _wrap_on_cpu(runner: ModuleType) -> None:
     """Wrap the model without ``device_ids`` where there is no accelerator."""
     from mmengine.device import get_device
@@ -58,6 +74,7 @@ def _wrap_on_cpu(runner: ModuleType) -> None:
                     'find_unused_parameters': self.cfg.get('find_unused_parameters', False),
                 }
             model_wrapper_cfg.setdefault('device_ids', None)
+            model = _without_sync_batch_norm(self, model)
         return wrap_model(self, model_wrapper_cfg, model)
 
     runner.Runner.wrap_model = wrap

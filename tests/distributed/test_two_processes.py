@@ -1,16 +1,12 @@
 """Two CPU processes through the shell scripts do what one process does."""
 
-import json
-import os
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
+from launching import assert_same_metrics
 
 from mmkd.checkpoint import read_checkpoint
-from mmkd.tools import test as test_tool
 from mmkd.tools import train
 
 pytestmark = pytest.mark.slow
@@ -44,41 +40,17 @@ optim_wrapper = dict(
 """
 
 
-@pytest.fixture
-def launch(repo, free_port, tmp_path):
-    """Function: run a script of the folder ``tools`` on CPU processes."""
-    environment = os.environ | {
-        'PORT': str(free_port),
-        'PYTHON': sys.executable,
-        'CUDA_VISIBLE_DEVICES': '',
-        'OMP_NUM_THREADS': '1',
-    }
-
-    def run(script, *arguments):
-        return subprocess.run(
-            ['bash', str(repo / 'tools' / script), *map(str, arguments)],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return run
-
-
-def test_training_equals_one_process_with_the_whole_batch(launch, tiny_digits, tmp_path):
+def test_training_equals_one_process_with_the_whole_batch(start, tiny_digits, tmp_path):
     configs = {}
     for batch_size in (2, 4):
         configs[batch_size] = tmp_path / f'batch_of_{batch_size}.py'
         text = SHARDABLE.format(base=str(tiny_digits), batch_size=batch_size)
         configs[batch_size].write_text(text)
-    one, two = tmp_path / 'one', tmp_path / 'two'
-    train.main([str(configs[4]), '--work-dir', str(one)])
-    process = launch('dist_train.sh', configs[2], 2, '--work-dir', two)
-    assert process.returncode == 0, process.stderr
+    train.main([str(configs[4]), '--work-dir', str(tmp_path)])
+    two = start('dist_train.sh', configs[2], 2)
+    two.succeed()
 
-    expected, got = (read_checkpoint(str(run / 'epoch_2.pth')) for run in (one, two))
+    expected, got = read_checkpoint(str(tmp_path / 'epoch_2.pth')), two.checkpoint()
     assert got['meta']['iter'] == expected['meta']['iter'] == 6
     assert got['state_dict'].keys() == expected['state_dict'].keys()
     for name, value in expected['state_dict'].items():
@@ -87,33 +59,19 @@ def test_training_equals_one_process_with_the_whole_batch(launch, tiny_digits, t
         )
 
 
-def test_evaluation_equals_one_process(launch, tiny_digits, trained, tmp_path):
-    checkpoint = trained / 'epoch_12.pth'
-    arguments = [tiny_digits, checkpoint]
-    work_dir = tmp_path / 'one'
-    alone = test_tool.main(
-        [*map(str, arguments), '--work-dir', str(work_dir), '--out', str(tmp_path / 'one.pkl')]
-    )
-    options = ['--work-dir', tmp_path / 'two', '--out', tmp_path / 'two.pkl']
-    process = launch('dist_test.sh', *arguments, 2, *options)
-    assert process.returncode == 0, process.stderr
-
-    (metrics,) = tmp_path.glob('two/*/*.json')
-    together = json.loads(metrics.read_text())
-    assert {name: together[name] for name in alone} == alone
-    assert alone['coco/bbox_mAP_50'] > 0
-    expected, got = (
-        pickle.loads((tmp_path / name).read_bytes()) for name in ('one.pkl', 'two.pkl')
-    )
+def test_evaluation_equals_one_process(start, evaluated, tiny_digits, trained):
+    metrics, predictions = evaluated
+    run = start('dist_test.sh', tiny_digits, trained / 'epoch_12.pth', 2, '--out', 'two.pkl')
+    run.succeed()
+    assert_same_metrics(run.metrics(), metrics)
+    got = pickle.loads((run.folder / 'two.pkl').read_bytes())
     # Five images on two processes: the sampler's repeated sixth is cut off again.
-    assert [sample['img_id'] for sample in got] == [sample['img_id'] for sample in expected]
+    assert [sample['img_id'] for sample in got] == [sample['img_id'] for sample in predictions]
     assert len(got) == 5
 
 
-def test_failure_of_a_process_fails_the_script(launch, tiny_digits, tmp_path):
-    process = launch(
-        'dist_train.sh', tiny_digits, 2, '--work-dir', tmp_path / 'work',
-        '--cfg-options', 'model.teacher.checkpoint=nowhere.pth',
-    )  # fmt: skip
-    assert process.returncode != 0
-    assert 'no such file: nowhere.pth' in process.stderr
+def test_failure_of_a_process_fails_the_script(start, tiny_digits):
+    options = ['--cfg-options', 'model.teacher.checkpoint=nowhere.pth']
+    status, stderr = start('dist_train.sh', tiny_digits, 2, *options).wait()
+    assert status != 0
+    assert 'no such file: nowhere.pth' in stderr
