@@ -151,7 +151,8 @@ class FrozenTeacherDistill(BaseAlgorithm):
 
     def _stopped(self) -> bool:
         """Whether no loss of the distiller counts in this step, so that no teacher is needed."""
-        factors = [self.loss_factors.get(name, 1.0) for name in self.distiller.distill_losses]
+        names = self.distiller.loss_forward_mappings
+        factors = [self.loss_factors.get(name, 1.0) for name in names]
         return self.distillation_stopped or (bool(factors) and not any(factors))
 
     def _stopped_losses(self) -> dict[str, Tensor]:

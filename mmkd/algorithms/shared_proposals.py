@@ -16,10 +16,10 @@ class SharedProposalDistill(FrozenTeacherDistill):
     """As its base; the teacher's RoI head judges the proposals on which the student is trained.
 
     Row by row, what is recorded in the two RoI heads is then about the same box: losses on logits
-    can compare ``roi_head.bbox_head.fc_cls``. The student runs first; the teacher runs its backbone,
-    neck and, on the student's sampled proposals, the box branch of its RoI head. All stages of a
-    cascaded teacher judge the same boxes (``roi_head.bbox_head.2.fc_cls`` is the last); of a
-    cascaded student the proposals are those of its first stage.
+    can compare ``roi_head.bbox_head.fc_cls``. The student runs first; the teacher runs its
+    backbone, neck and, on the student's sampled proposals, the box branch of its RoI head. All
+    stages of a cascaded teacher judge the same boxes (``roi_head.bbox_head.2.fc_cls`` is the last);
+    of a cascaded student the proposals are those of its first stage.
 
     Args:
         *args: As for :class:`FrozenTeacherDistill`.

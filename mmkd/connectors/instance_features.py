@@ -91,8 +91,7 @@ class InstanceFeatures(BatchConnector):
         # RoIAlign takes boxes in the type of the maps, and half precision cannot tell pixels apart.
         levels = tuple(x if x.dtype == torch.float64 else x.float() for x in levels)
         self.extractor.out_channels = levels[0].shape[1]
-        with torch.autocast(levels[0].device.type, enabled=False):
-            pooled = self.extractor(levels, self._boxes().to(levels[0]))
+        pooled = self.extractor(levels, self._boxes().to(levels[0]))
         return pooled.mean((2, 3)) if self.mean else pooled
 
     def _boxes(self) -> Tensor:

@@ -162,6 +162,19 @@ class FrozenTeacher:
         with self._autocast(images.device.type):
             return function(self.model, images)
 
+    @torch.no_grad()
+    def predict(self, batch: Any) -> Any:
+        """Predict on a batch as a loader gives it, by the teacher's own data preprocessor.
+
+        Args:
+            batch: Of a validation loader.
+
+        Returns:
+            The predicted samples, in the teacher's precision.
+        """
+        with self._autocast(next(self.model.parameters()).device.type):
+            return self.model.test_step(batch)
+
     def _prepare(
         self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None = None
     ) -> Tensor:

@@ -140,7 +140,43 @@ def test_convolutions():
     check_widths(built, Classifier(10, channels=8), Classifier(100, channels=8))
 
 
+def dense_head(kind, classes):
+    """A model whose head says something of each level: by one layer, or by one of a list."""
+    layer, other = nn.Conv2d(4, classes, 1), nn.Conv2d(4, classes, 1)
+    heads = {'one': layer, 'list': nn.ModuleList([layer, other]), 'none': nn.ModuleList()}
+    heads['unknown'] = nn.ModuleList([nn.Identity()])
+    return nn.ModuleDict({'head': heads[kind]})
+
+
+DENSE = {'levels': {'type': 'mmkd.LevelOutputs', 'source': 'head'}}
+CONFIDENT = {
+    'type': 'mmkd.ConfidentLocations',
+    'loss': {'type': 'mmkd.CMKDLoss'},
+    'num_classes': 2,
+}
+
+
+def of_levels(loss=None):
+    recorders = {'student_recorders': DENSE, 'teacher_recorders': DENSE}
+    return distiller(loss or CONFIDENT, student=LEVELS, teacher=LEVELS, **recorders)
+
+
+@pytest.mark.parametrize('student', ['one', 'list'])
+@pytest.mark.parametrize('teacher', ['one', 'list'])
+def test_outputs_of_all_levels(student, teacher):
+    message = complaint(of_levels(), dense_head(student, 2), dense_head(teacher, 80))
+    assert "got 2 of the student's head and 80 of the teacher's head;" in message
+    check_widths(of_levels(), dense_head(student, 6), dense_head(teacher, 6))
+
+
+@pytest.mark.parametrize('kind', ['none', 'unknown'])
+def test_levels_of_which_no_layer_states_the_width_are_left_to_the_loss(kind):
+    check_widths(of_levels(), dense_head('one', 2), dense_head(kind, 80))
+    check_widths(of_levels(), dense_head(kind, 2), dense_head('list', 80))
+
+
 MAP = {'recorder': 'map'}
+LEVELS = {'recorder': 'levels'}
 EMBED = {'type': 'mmkd.LinearEmbed', 'in_channels': 8, 'out_channels': 32}
 CONNECTORS = [
     EMBED,

@@ -1,0 +1,109 @@
+"""A teacher of 80 classes and a student of 2: what compares classes stops, all else trains."""
+
+import copy
+
+import pytest
+import torch
+from helpers import FASTER_RCNN, RETINANET, detection_batch
+
+from mmkd.algorithms import FrozenTeacherDistill
+from mmkd.model_config import build_model
+from mmkd.teachers import FrozenTeacher
+
+ANCHORS = 9
+POOL = {'type': 'mmkd.InstanceFeatures', 'strides': (8, 16, 32)}
+ALIGN = [POOL, {'type': 'mmkd.SpindleMLP', 'in_channels': 16, 'out_channels': 24}]
+
+
+def of_classes(config, classes, channels=16):
+    """The config with a head of so many classes, and so many channels in its pyramid."""
+    config = copy.deepcopy(config)
+    head = config['bbox_head'] if 'bbox_head' in config else config['roi_head']['bbox_head']
+    head['num_classes'] = classes
+    if channels != 16:
+        config['neck']['out_channels'] = head['in_channels'] = channels
+    return config
+
+
+def distiller(loss, recorders, connectors=None):
+    """One that gives a loss the same record of both models, each through its connector, if any."""
+    (name,) = recorders
+    connectors = connectors or {}
+    mapping = {
+        side: {'from_student': side == 'student', 'recorder': name}
+        | ({'connector': side} if side in connectors else {})
+        for side in ('student', 'teacher')
+    }
+    return {
+        'type': 'ConfigurableDistiller',
+        'student_recorders': recorders,
+        'teacher_recorders': recorders,
+        'connectors': connectors,
+        'distill_losses': {'loss_kd': loss},
+        'loss_forward_mappings': {'loss_kd': mapping},
+    }
+
+
+def pair(config, built, channels=16):
+    """A student of 2 classes with an untrained teacher of 80."""
+    torch.manual_seed(0)
+    teacher = FrozenTeacher(build_model(of_classes(config, 80, channels)))
+    return FrozenTeacherDistill(of_classes(config, 2), teacher, built)
+
+
+CONFIDENT = {
+    'type': 'mmkd.ConfidentLocations',
+    'loss': {'type': 'mmkd.CMKDLoss'},
+    'num_classes': 2,
+}
+CLASS_METHODS = [
+    (RETINANET, CONFIDENT, 'mmkd.LevelOutputs', 'bbox_head.retina_cls', ANCHORS * 2, ANCHORS * 80),
+    (RETINANET, {'type': 'mmkd.MimicLoss'}, 'ModuleOutputs', 'bbox_head.retina_cls', 18, 720),
+    # One more for the background.
+    (FASTER_RCNN, {'type': 'mmkd.CMKDLoss'}, 'ModuleOutputs', 'roi_head.bbox_head.fc_cls', 3, 81),
+    (
+        FASTER_RCNN,
+        {'type': 'mmkd.LCKALoss'},
+        'mmkd.LevelOutputs',
+        'roi_head.bbox_head.fc_cls',
+        3,
+        81,
+    ),
+]
+
+
+@pytest.mark.parametrize(('config', 'loss', 'kind', 'source', 'own', 'other'), CLASS_METHODS)
+def test_methods_on_classes_stop_the_build(config, loss, kind, source, own, other):
+    built = distiller(loss, {'logits': {'type': kind, 'source': source}})
+    with pytest.raises(ValueError, match='loss_kd: expected logits of the same classes') as caught:
+        pair(config, built)
+    expected = f"got {own} of the student's {source} and {other} of the teacher's {source};"
+    assert expected in str(caught.value)
+
+
+FPN = {'fpn': {'type': 'ModuleOutputs', 'source': 'neck'}}
+FEATURE_METHODS = {
+    'PCKA': ({'type': 'mmkd.PCKALoss', 'patch_size': 2, 'levels': (0, 1)}, {}, 16),
+    'FKD': ({'type': 'mmkd.FKDLoss'}, {'student': POOL, 'teacher': POOL}, 24),
+    'DLKD-Align': ({'type': 'mmkd.DLKDAlignLoss'}, {'student': ALIGN, 'teacher': POOL}, 24),
+}
+
+
+@pytest.mark.parametrize('method', FEATURE_METHODS)
+@pytest.mark.parametrize('config', [RETINANET, FASTER_RCNN], ids=['RetinaNet', 'FasterRCNN'])
+def test_methods_on_features_train(config, method):
+    loss, connectors, channels = FEATURE_METHODS[method]
+    algorithm = pair(config, distiller(loss, FPN, connectors), channels)
+    assert algorithm.teacher.forward == 'features'
+    inputs, samples = detection_batch(algorithm, [(3, 128, 128)] * 2)
+    for sample in samples:
+        sample.gt_instances.labels %= 2
+    losses = algorithm(inputs, samples, mode='loss')
+    assert algorithm.parse_losses(losses)[0].isfinite()
+    assert losses['distill.loss_kd'] > 0
+    losses['distill.loss_kd'].backward()
+    gradients = {name: p.grad for name, p in algorithm.named_parameters() if p.grad is not None}
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert gradients['architecture.neck.lateral_convs.0.conv.weight'].any()
+    trained = {name for name in gradients if name.startswith('distiller.')}
+    assert trained == {f'distiller.{name}' for name, _ in algorithm.distiller.named_parameters()}
