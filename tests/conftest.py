@@ -81,15 +81,18 @@ def full_disk():
 
 
 def _draw(rng, label):
-    """A noisy picture with a disc (even labels) or a square on it, and the box around it."""
+    """A noisy picture with a disc (even labels) or a square on it; its box and its outline."""
     image = rng.integers(90, 130, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     radius = int(rng.integers(8, 20))
     x, y = (int(rng.integers(radius, side - radius)) for side in (WIDTH, HEIGHT))
     if label % 2 == 0:
         cv2.circle(image, (x, y), radius, (230, 60, 60), -1)
+        outline = cv2.ellipse2Poly((x, y), (radius, radius), 0, 0, 330, 30)
     else:
-        cv2.rectangle(image, (x - radius, y - radius), (x + radius, y + radius), (60, 60, 230), -1)
-    return image, [x - radius, y - radius, 2 * radius, 2 * radius]
+        left, top, right, bottom = x - radius, y - radius, x + radius, y + radius
+        cv2.rectangle(image, (left, top), (right, bottom), (60, 60, 230), -1)
+        outline = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    return image, [x - radius, y - radius, 2 * radius, 2 * radius], outline.flatten().tolist()
 
 
 def _write_coco(folder, classes):
@@ -98,7 +101,7 @@ def _write_coco(folder, classes):
     images, annotations = [], []
     for index in range(NUM_IMAGES):
         label = index % len(classes)
-        picture, box = _draw(rng, label)
+        picture, box, outline = _draw(rng, label)
         name = f'{index}.png'
         cv2.imwrite(str(folder / 'images' / name), picture)
         images.append({'id': index, 'file_name': name, 'width': WIDTH, 'height': HEIGHT})
@@ -110,6 +113,7 @@ def _write_coco(folder, classes):
                 'image_id': index,
                 'category_id': 10 + 3 * label,
                 'bbox': box,
+                'segmentation': [outline],
                 'area': math.prod(box[2:]),
                 'iscrowd': 0,
             }
@@ -123,7 +127,8 @@ def _write_coco(folder, classes):
 def tiny_coco(tmp_path_factory):
     """Function: a folder of eight pictures with COCO annotations of the classes it is given.
 
-    One picture has no annotation, and the ids of the categories have gaps, as in COCO.
+    Objects have boxes and masks. One picture has no annotation, and the ids of the categories
+    have gaps, as in COCO.
     """
 
     @functools.cache

@@ -1,16 +1,11 @@
-_base_ = '../_base_/pairs/gfl_r18w48_r18w16_digits.py'
+"""PCKA: GFL on a ResNet-18 of width 48 teaches one of width 16, on scenes of digits."""
 
-model = dict(
-    distiller=dict(
-        distill_losses=dict(
-            # Levels of 20, 10 and 5 cells: smaller patches than on COCO.
-            loss_pcka=dict(type='mmkd.PCKALoss', patch_size=4, loss_weight=10.0)
-        ),
-        loss_forward_mappings=dict(
-            loss_pcka=dict(
-                student=dict(from_student=True, recorder='fpn'),
-                teacher=dict(from_student=False, recorder='fpn'),
-            )
-        ),
-    )
-)
+_base_ = [
+    '../_base_/pairs/gfl_r18w48_r18w16_digits.py',
+    '../_base_/distillers/pcka_pyramid.py',
+]
+
+distiller = _base_.distiller
+# Levels of 20, 10 and 5 cells: smaller patches than on COCO. Centred, as CKA is defined.
+distiller.distill_losses.loss_pcka = dict(type='mmkd.PCKALoss', patch_size=4, loss_weight=10.0)
+model = dict(distiller=distiller)

@@ -1,18 +1,8 @@
-_base_ = './pcka_cascade_mask_rcnn_x101_faster_rcnn_r50_fpn_2x_coco.py'
+"""PCKA + mimic: Cascade Mask R-CNN X101 teaches Faster R-CNN R50 on COCO."""
 
-model = dict(
-    distiller=dict(
-        connectors=dict(
-            mimic=dict(type='mmkd.LevelwiseConv', in_channels=256, out_channels=256, num_levels=4)
-        ),
-        distill_losses=dict(
-            loss_mimic=dict(type='mmkd.MimicLoss', levels=(0, 1, 2, 3), loss_weight=1.0)
-        ),
-        loss_forward_mappings=dict(
-            loss_mimic=dict(
-                student=dict(from_student=True, recorder='fpn', connector='mimic'),
-                teacher=dict(from_student=False, recorder='fpn'),
-            )
-        ),
-    )
-)
+_base_ = [
+    '../_base_/pairs/cascade_mask_rcnn_x101_faster_rcnn_r50_fpn_2x_coco.py',
+    '../_base_/distillers/pcka_mimic_pyramid.py',
+]
+
+model = dict(distiller=_base_.distiller)

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 
-from mmkd.model_config import build_model
+from mmkd.model_config import build_model, model_config
 from mmkd.student import student_config, student_state_dict
 from mmkd.tools.options import build_runner, load_config
 
@@ -47,6 +47,14 @@ def without_downloads(cfg):
     return cfg
 
 
+def shrink_models(cfg, name):
+    """What small images or many configs ask for; every pair is trained with its own teacher."""
+    if 'ablations' in name:
+        cfg.model.teacher.backbone.update(depth=50, groups=1)
+    if 'dino' in name:
+        cfg.model.architecture.num_queries = 100  # there are fewer than 900 positions
+
+
 def shrink_data(cfg, data):
     """A few small images to train on and to evaluate, in the config's own pipelines."""
     loaders = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
@@ -56,20 +64,33 @@ def shrink_data(cfg, data):
     for loader in loaders:
         loader.update(num_workers=0, persistent_workers=False)
         shrink_classification(loader, data) if classifies else shrink_detection(loader, data)
-    for transform in nested_dicts([] if classifies else loaders):
-        if 'scale' in transform:
-            transform['scale'] = SIZE
+    if not classifies:
+        shrink_images([loaders, cfg.custom_hooks])
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         if 'ann_file' in evaluator:
             evaluator.ann_file = f'{data}/annotations.json'
     cfg.train_cfg.val_interval = 1
 
 
-class OneEpoch(Hook):
-    """Ends the training after an epoch, with the schedule of the whole of it."""
+def shrink_images(pipelines):
+    """Sizes in transforms, those of multi-scale training, mosaics and crops included."""
+    for transform in nested_dicts(pipelines):
+        for key in {'scale', 'img_scale', 'size'} & transform.keys():
+            transform[key] = SIZE
+        if 'scales' in transform:
+            transform['scales'] = [SIZE]
+        if 'crop_size' in transform:
+            transform['crop_size'] = SIZE[::-1]
+
+
+class Stop(Hook):
+    """Ends the training after some epochs, with the schedule of the whole of it."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
 
     def after_train_epoch(self, runner):
-        runner.train_loop.stop_training = True
+        runner.train_loop.stop_training = runner.epoch + 1 == self.epochs
 
 
 def shrink_detection(loader, data):
@@ -113,14 +134,21 @@ def data_of(tiny_coco, tiny_images):
     return lambda cfg: tiny_images if cfg.default_scope == 'mmpretrain' else tiny_coco(*classes)
 
 
+def shrunk(name, data_of, work_dir):
+    """The config ``name``, small enough to be run here."""
+    cfg = without_downloads(load_config(str(CONFIGS / name)))
+    shrink_data(cfg, data_of(cfg))
+    shrink_models(cfg, name)
+    cfg.work_dir = str(work_dir)
+    return cfg
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', EVERY)
 def test_one_step_and_one_evaluation(name, data_of, tmp_path):
-    cfg = without_downloads(load_config(str(CONFIGS / name)))
-    shrink_data(cfg, data_of(cfg))
-    cfg.work_dir = str(tmp_path)
+    cfg = shrunk(name, data_of, tmp_path)
     runner = build_runner(cfg)
-    runner.register_hook(OneEpoch())
+    runner.register_hook(Stop(1))
     before = {key: value.clone() for key, value in runner.model.named_parameters()}
     runner.train()
     assert runner.iter == 1
@@ -152,8 +180,26 @@ def assert_losses_are_named(cfg, losses):
 
 def assert_student_is_that_of_its_config(cfg, state_dict):
     """The student's own config takes the exported student: no missing and no unexpected key."""
-    own = build_model(dict(cfg_path=cfg.model.architecture.cfg_path, backbone=dict(init_cfg=None)))
+    own = build_model(cfg.model.architecture)
     own.load_state_dict(student_state_dict(state_dict), strict=True)
+
+
+@pytest.mark.slow
+def test_last_epochs_of_rtmdet_are_without_mosaic(data_of, tmp_path):
+    cfg = shrunk('pcka/pcka_rtmdet_l_rtmdet_s_300e_coco.py', data_of, tmp_path)
+    switch = next(hook for hook in cfg.custom_hooks if hook.type == 'PipelineSwitchHook')
+    assert switch.switch_epoch == cfg.train_cfg.max_epochs - 20
+    switch.switch_epoch = 1
+    runner = build_runner(cfg)
+    runner.register_hook(Stop(2))
+    mosaics = []
+    runner.model.register_forward_pre_hook(
+        lambda *_: mosaics.append('CachedMosaic' in repr(runner.train_dataloader.dataset.pipeline))
+    )
+    runner.train()
+    assert mosaics[0] is True
+    assert runner.iter == 2
+    assert 'CachedMosaic' not in repr(runner.train_dataloader.dataset.pipeline)
 
 
 @pytest.mark.parametrize('name', DISTILLATION)
@@ -173,18 +219,18 @@ def test_name_inside_the_package_gives_the_same_config(name):
 
 @pytest.mark.parametrize('name', EVERY)
 def test_folder_describes_the_config(name):
-    readme = CONFIGS.joinpath(name).with_name('README.md').read_text()
-    assert Path(name).name in readme
+    folder, _, path = name.partition('/')
+    assert path in (CONFIGS / folder / 'README.md').read_text()
 
 
-@pytest.mark.parametrize('folder', sorted({Path(name).parent.as_posix() for name in PUBLISHED}))
+@pytest.mark.parametrize('folder', sorted({name.split('/')[0] for name in PUBLISHED}))
 def test_metafile_has_every_published_config(folder):
     """Every one, and no other; a config and its entry have the same name."""
     from mmengine.fileio import load
 
     models = load(CONFIGS / folder / 'metafile.yml')['Models']
     entries = {model['Config']: model['Name'] for model in models}
-    in_folder = [name for name in DISTILLATION if Path(name).parent.as_posix() == folder]
+    in_folder = [name for name in DISTILLATION if name.split('/')[0] == folder]
     expected = {name for name in in_folder if name in PUBLISHED}
     assert expected <= {path.removeprefix('configs/') for path in entries}
     assert {path.removeprefix('configs/') for path in entries} <= set(in_folder)
@@ -196,9 +242,19 @@ def test_file_name_says_what_the_config_holds(name):
     """``{method}_{teacher}_{student}_{schedule}_{dataset}.py``, in the method's folder."""
     folder, stem = Path(name).parent.name, Path(name).stem
     method = stem.split('_')[0]
-    assert method in BASELINES if folder == 'baselines' else method == folder
+    others = {'baselines': BASELINES, 'ablations': ('pcka', 'mmd', *BASELINES)}
+    assert method in others.get(folder, (folder,))
     cfg = load_config(str(CONFIGS / name))
-    schedule = re.search(r'_(\d+)x_coco$', stem)
+    schedule = re.search(r'_(\d+)([xe])_coco$', stem)
     if schedule:
-        assert cfg.train_cfg.max_epochs == 12 * int(schedule[1])
+        epochs = {'x': 12, 'e': 1}[schedule[2]] * int(schedule[1])
+        assert cfg.train_cfg.max_epochs == epochs
     assert any(method in loss for loss in cfg.model.distiller.distill_losses)
+
+
+@pytest.mark.parametrize('name', [name for name in PUBLISHED if name.endswith('_coco.py')])
+def test_detector_learns_from_the_weights_of_the_model_zoo(name):
+    """Those that the zoo names for the teacher's config."""
+    teacher = load_config(str(CONFIGS / name)).model.teacher
+    cfg, _ = model_config(teacher.cfg_path, pretrained=True)
+    assert teacher.checkpoint == cfg.init_cfg.checkpoint

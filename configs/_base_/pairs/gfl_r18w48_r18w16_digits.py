@@ -10,9 +10,4 @@ model = dict(
         cfg_path='mmkd::digits/gfl_r18w48_fpn_digits.py',
         checkpoint='work_dirs/digits/teacher/teacher.pth',
     ),
-    distiller=dict(
-        type='ConfigurableDistiller',
-        student_recorders=dict(fpn=dict(type='ModuleOutputs', source='neck')),
-        teacher_recorders=dict(fpn=dict(type='ModuleOutputs', source='neck')),
-    ),
 )

@@ -1,0 +1,5 @@
+"""PCKA averaged over images: RetinaNet X101 teaches RetinaNet R50 on COCO."""
+
+_base_ = '../pcka_retinanet_x101_r50_fpn_2x_coco.py'
+
+model = dict(distiller=dict(distill_losses=dict(loss_pcka=dict(average='batch'))))

@@ -1,0 +1,9 @@
+"""PCKA averaged level by level over other things: RetinaNet X101 teaches RetinaNet R50 on COCO."""
+
+_base_ = '../pcka_retinanet_x101_r50_fpn_2x_coco.py'
+
+model = dict(
+    distiller=dict(
+        distill_losses=dict(loss_pcka=dict(average=('batch', 'spatial', 'channel', 'channel')))
+    )
+)

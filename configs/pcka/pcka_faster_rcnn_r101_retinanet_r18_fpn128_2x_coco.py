@@ -1,0 +1,16 @@
+"""PCKA: Faster R-CNN R101 teaches a RetinaNet R18 of 128 channels on COCO."""
+
+_base_ = [
+    '../_base_/pairs/faster_rcnn_r101_retinanet_r18_fpn128_2x_coco.py',
+    '../_base_/distillers/pcka_pyramid.py',
+]
+
+# Strides 8 to 64 are levels 0-3 of the student and 1-4 of the teacher.
+distiller = _base_.distiller
+distiller.connectors = dict(
+    width=dict(type='mmkd.LevelwiseConv', in_channels=128, out_channels=256, num_levels=4),
+    strides=dict(type='mmkd.SelectLevels', levels=(1, 2, 3, 4)),
+)
+distiller.loss_forward_mappings.loss_pcka.student.connector = 'width'
+distiller.loss_forward_mappings.loss_pcka.teacher.connector = 'strides'
+model = dict(distiller=distiller)

@@ -1,0 +1,8 @@
+"""PCKA: Mask R-CNN X101 teaches Mask R-CNN R50 on COCO."""
+
+_base_ = [
+    '../_base_/pairs/mask_rcnn_x101_r50_fpn_2x_coco.py',
+    '../_base_/distillers/pcka_pyramid.py',
+]
+
+model = dict(distiller=_base_.distiller)

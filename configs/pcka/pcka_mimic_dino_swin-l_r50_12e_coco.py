@@ -1,0 +1,13 @@
+"""PCKA + mimic: DINO Swin-L teaches DINO R50 on COCO."""
+
+_base_ = [
+    '../_base_/pairs/dino_swin-l_r50_12e_coco.py',
+    '../_base_/distillers/pcka_mimic_pyramid.py',
+]
+
+# The teacher's levels begin at a stride of 4, the student's at 8.
+distiller = _base_.distiller
+distiller.connectors.strides = dict(type='mmkd.SelectLevels', levels=(1, 2, 3, 4))
+distiller.loss_forward_mappings.loss_pcka.teacher.connector = 'strides'
+distiller.loss_forward_mappings.loss_mimic.teacher.connector = 'strides'
+model = dict(distiller=distiller)
