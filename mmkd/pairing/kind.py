@@ -1,0 +1,19 @@
+"""Whether a config is of a classifier or a detector."""
+
+from mmengine.config import Config
+from mmpretrain.models import BaseClassifier
+
+from mmkd.registry import MODELS
+
+
+def is_classifier(cfg: Config) -> bool:
+    """Whether a config's model is one of MMPretrain's classifiers.
+
+    Raises:
+        KeyError: If there is no model of its type.
+    """
+    with MODELS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
+        model = registry.get(cfg.model.type)
+    if model is None:
+        raise KeyError(f'model.type: expected a known one, got {cfg.model.type}')
+    return issubclass(model, BaseClassifier)

@@ -1,0 +1,71 @@
+"""A schedule of another length in the place of a config's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+# Epochs of parameter schedulers.
+EPOCHS = ('begin', 'end', 'T_max', 'milestones')
+TO_THE_END = 10**9  # MMEngine's number for it
+
+
+def epoch_settings(cfg: Config, epochs: int) -> dict[str, Any]:
+    """Settings that train for a number of epochs, parameter schedules stretched alike.
+
+    What schedulers count in iterations, as warm-up, stays.
+
+    Args:
+        cfg: Config of the student's training.
+        epochs: How many.
+
+    Raises:
+        ValueError: If the config trains by iterations, or ``epochs`` is not positive.
+    """
+    if epochs < 1:
+        raise ValueError(f'--epochs: expected a positive number, got {epochs}')
+    old = cfg.train_cfg.get('max_epochs')
+    if old is None:
+        raise ValueError(
+            "--epochs: expected a student's config that trains by epochs, got one of "
+            f'{cfg.train_cfg.get("max_iters")} iterations'
+        )
+    train_cfg = dict(max_epochs=epochs)
+    if cfg.train_cfg.get('val_interval', 1) > epochs:
+        train_cfg['val_interval'] = epochs
+    settings: dict[str, Any] = dict(train_cfg=train_cfg)
+    if epochs != old and cfg.get('param_scheduler'):
+        schedulers = cfg.param_scheduler
+        schedulers = [schedulers] if isinstance(schedulers, Mapping) else schedulers
+        settings['param_scheduler'] = [_stretched(s, epochs / old) for s in schedulers]
+    return settings
+
+
+def late_hooks(cfg: Config, epochs: int | None) -> str:
+    """Hooks of the config that would change the data after its last epoch, as text.
+
+    Args:
+        cfg: Config of the student's training.
+        epochs: How many; None for the config's own.
+    """
+    hooks = cfg.get('custom_hooks') or ()
+    late = [h for h in hooks if epochs is not None and h.get('switch_epoch', 0) >= epochs]
+    return ', '.join(f'{hook.type} at epoch {hook.switch_epoch}' for hook in late)
+
+
+def _stretched(scheduler: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    # Of what a config inherits from a package, each dict says so.
+    stretched = {key: value for key, value in scheduler.items() if key != '_scope_'}
+    if scheduler.get('by_epoch', True):
+        for key in EPOCHS:
+            if key in scheduler:
+                stretched[key] = _scaled(scheduler[key], factor)
+    return stretched
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    if isinstance(value, list | tuple):
+        return [_scaled(item, factor) for item in value]
+    if not 0 < value < TO_THE_END:
+        return value
+    return max(1, round(value * factor))
