@@ -120,7 +120,7 @@ def use_folder(cfg: Config, folder: Path, size: int) -> None:
     cfg.val_evaluator = cfg.test_evaluator = evaluator
     for model in (cfg.model.get('architecture', cfg.model), cfg.model.get('teacher')):
         if model is not None:
-            model.setdefault('bbox_head', {}).update(num_classes=len(names))
+            model.bbox_head = {**model.get('bbox_head', {}), 'num_classes': len(names)}
     for loss in cfg.model.get('distiller', {}).get('distill_losses', {}).values():
         if 'num_classes' in loss:
             loss.num_classes = len(names)

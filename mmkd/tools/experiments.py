@@ -114,16 +114,20 @@ def save_results(
     gain_in: str,
     **facts: Any,
 ) -> None:
-    """Write results.json and results.md of a comparison with a ``student`` alone; print the table.
+    """Write results.json and results.md of a comparison, and print the table.
+
+    Gains are over the method ``student``, the student alone, or the first if that was not run.
 
     Args:
         rows: For each method the columns of its runs.
         work_dir: Where to write.
-        gain_in: Column of the gain over the student alone.
+        gain_in: Column of the gain.
         **facts: About the comparison, for results.json; the machine is added.
     """
     summary = summarise(rows)
-    table = to_markdown(summary, 'student', gain_in)
+    table = to_markdown(
+        summary, 'student' if 'student' in summary else next(iter(summary)), gain_in
+    )
     machine = dict(
         machine=f'{platform.machine()}, {os.cpu_count()} cores',
         device='cuda' if torch.cuda.is_available() else 'cpu',
