@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mmkd.pairing.classes import check_same_number
 from mmkd.pairing.method import Fitted, Method, Pair, set_widths
 from mmkd.pairing.trace import Calls, Output
 
@@ -16,7 +17,7 @@ def fit_classifier(distiller: Config, pair: Pair) -> Fitted:
         ValueError: If one has no pooled features, or logits are compared and the classes differ.
     """
     decisions = []
-    for who, calls in pair._asdict().items():
+    for who, calls in pair.sides.items():
         for name, recorder in distiller[f'{who}_recorders'].items():
             if name in SOURCES:
                 recorder['source'] = SOURCES[name](calls, who)
@@ -25,7 +26,7 @@ def fit_classifier(distiller: Config, pair: Pair) -> Fitted:
         _check_classes(pair)
     if 'feature' in distiller['student_recorders']:
         widths = {
-            who: _width(calls, feature_source(calls, who)) for who, calls in pair._asdict().items()
+            who: _width(calls, feature_source(calls, who)) for who, calls in pair.sides.items()
         }
         set_widths(distiller, **widths)
     _take_the_last(distiller, pair)
@@ -83,13 +84,9 @@ def _last(calls: Calls, name: str) -> tuple[int, ...]:
 
 def _check_classes(pair: Pair) -> None:
     student, teacher = (
-        _width(calls, logit_source(calls, who)) for who, calls in pair._asdict().items()
+        _width(calls, logit_source(calls, who)) for who, calls in pair.sides.items()
     )
-    if student != teacher:
-        raise ValueError(
-            f"teacher: expected logits of the student's {student} classes, which the method "
-            f'compares, got {teacher}; train the teacher on these classes, or take fkd or dlkd'
-        )
+    check_same_number(student, teacher, instead='fkd or dlkd')
 
 
 def _take_the_last(distiller: Config, pair: Pair) -> None:
@@ -100,7 +97,7 @@ def _take_the_last(distiller: Config, pair: Pair) -> None:
             for name, recorder in distiller[f'{who}_recorders'].items()
             if name in ('feature', 'maps')
         }
-        for who, calls in pair._asdict().items()
+        for who, calls in pair.sides.items()
     }
     for mapping in distiller['loss_forward_mappings'].values():
         for record in mapping.values():

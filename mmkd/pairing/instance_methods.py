@@ -17,7 +17,7 @@ def fit_instances(distiller: Config, pair: Pair) -> Fitted:
     Raises:
         ValueError: If levels of a pyramid differ in width, or are not ordered by stride.
     """
-    pyramids = {who: pyramid_of(calls, who) for who, calls in pair._asdict().items()}
+    pyramids = {who: pyramid_of(calls, who) for who, calls in pair.sides.items()}
     for who, pyramid in pyramids.items():
         _check_can_be_pooled(pyramid, who)
         for recorder in distiller[f'{who}_recorders'].values():

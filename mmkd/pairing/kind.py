@@ -1,4 +1,4 @@
-"""Whether a config is of a classifier or a detector."""
+"""Whether a config is of a classifier or a detector, and of how many stages."""
 
 from mmengine.config import Config
 from mmpretrain.models import BaseClassifier
@@ -17,3 +17,8 @@ def is_classifier(cfg: Config) -> bool:
     if model is None:
         raise KeyError(f'model.type: expected a known one, got {cfg.model.type}')
     return issubclass(model, BaseClassifier)
+
+
+def is_two_stage(cfg: Config) -> bool:
+    """Whether a detector's config has a head that judges proposals."""
+    return cfg.model.get('roi_head') is not None

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from mmengine.hub import get_config
 
+from mmkd.pairing.classes import Classes
 from mmkd.pairing.trace import Calls
 
 DISTILLERS = 'mmkd::_base_/distillers/'
@@ -22,10 +23,22 @@ WIDTHS: dict[str, tuple[str, str | None]] = {
 
 
 class Pair(NamedTuple):
-    """What the modules of both models return."""
+    """What the modules of both models return.
+
+    Attributes:
+        student: Of the student.
+        teacher: Of the teacher.
+        classes: Of the student's and the teacher's box head, None where there is none.
+    """
 
     student: Calls
     teacher: Calls
+    classes: tuple[Classes | None, Classes | None] = (None, None)
+
+    @property
+    def sides(self) -> dict[str, Calls]:
+        """What each model's modules return, by ``'student'`` and ``'teacher'``."""
+        return dict(student=self.student, teacher=self.teacher)
 
 
 class Fitted(NamedTuple):

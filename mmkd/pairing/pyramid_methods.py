@@ -203,6 +203,14 @@ def _distiller(loss: str, config: Config, arguments: tuple[str, str], **record: 
 
 
 MMRAZORS = ('preds_S', 'preds_T')
+
+
+def _pkd(weight: float) -> Method:
+    loss = dict(type='PKDLoss', loss_weight=weight)
+    return Method(_distiller('loss_pkd', loss, MMRAZORS), fit_pyramid)
+
+
+# Weights of PKD and CWD are those of MMRazor's configs.
 PYRAMID_METHODS = {
     'pcka': Method('pcka_pyramid', fit_pyramid),
     'pcka-mimic': Method('pcka_mimic_pyramid', fit_pyramid),
@@ -215,10 +223,7 @@ PYRAMID_METHODS = {
         ),
         fit_pyramid,
     ),
-    # Weights of MMRazor's configs.
-    'pkd': Method(
-        _distiller('loss_pkd', dict(type='PKDLoss', loss_weight=6.0), MMRAZORS), fit_pyramid
-    ),
+    'pkd': _pkd(6.0),
     'cwd': Method(
         _distiller(
             'loss_cwd', dict(type='ChannelWiseDivergence', tau=1.0, loss_weight=10.0), MMRAZORS
@@ -226,3 +231,5 @@ PYRAMID_METHODS = {
         fit_levels,
     ),
 }
+# Of two one-stage detectors.
+ONE_STAGE_PYRAMID_METHODS = PYRAMID_METHODS | {'pkd': _pkd(10.0)}

@@ -14,13 +14,15 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmkd.pairing import default_size, trace
+from mmkd.pairing.classes import classes_of
 from mmkd.pairing.classifier_methods import CLASSIFIER_METHODS
 from mmkd.pairing.draft import Draft, Settings, merge, nested
 from mmkd.pairing.instance_methods import INSTANCE_METHODS
-from mmkd.pairing.kind import is_classifier
+from mmkd.pairing.kind import is_classifier, is_two_stage
+from mmkd.pairing.logit_methods import LOGIT_METHODS, ONE_STAGE_LOGIT_METHODS
 from mmkd.pairing.method import Method, Pair
 from mmkd.pairing.own_data import class_overrides, coco_settings, folder_settings
-from mmkd.pairing.pyramid_methods import PYRAMID_METHODS
+from mmkd.pairing.pyramid_methods import ONE_STAGE_PYRAMID_METHODS, PYRAMID_METHODS
 from mmkd.pairing.runtime import runtime_settings
 from mmkd.pairing.schedule import epoch_settings, late_hooks
 from mmkd.registry import MODELS
@@ -28,7 +30,8 @@ from mmkd.tools import train
 from mmkd.tools.inspect_pair import build
 from mmkd.tools.options import add_config_options, load_config
 
-DETECTOR_METHODS = {**PYRAMID_METHODS, **INSTANCE_METHODS}
+DETECTOR_METHODS = {**PYRAMID_METHODS, **INSTANCE_METHODS, **LOGIT_METHODS}
+ONE_STAGE_METHODS = {**ONE_STAGE_PYRAMID_METHODS, **INSTANCE_METHODS, **ONE_STAGE_LOGIT_METHODS}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -114,7 +117,12 @@ def _method(name: str, student: Config, teacher: Config) -> Method:
         raise ValueError(
             f'--teacher: expected {kind[kinds[0]]} as the student is, got {kind[kinds[1]]}'
         )
-    methods = CLASSIFIER_METHODS if kinds[0] else DETECTOR_METHODS
+    if kinds[0]:
+        methods = CLASSIFIER_METHODS
+    elif is_two_stage(student) or is_two_stage(teacher):
+        methods = DETECTOR_METHODS
+    else:
+        methods = ONE_STAGE_METHODS
     if name not in methods:
         raise ValueError(f'--method: expected one of {[*methods]}, got {name!r}')
     return methods[name]
@@ -167,9 +175,10 @@ def _schedule(student: Config, args: argparse.Namespace) -> Settings:
 
 def _run(student: Config, model: Settings) -> Pair:
     """Run both models once."""
-    models = [build(model[who]) for who in ('architecture', 'teacher')]
+    built = [build(model[who]) for who in ('architecture', 'teacher')]
     size = default_size(student)
-    return Pair(*(trace(built, size) for built in models))
+    calls = [trace(each, size) for each in built]
+    return Pair(calls[0], calls[1], (classes_of(built[0]), classes_of(built[1])))
 
 
 def _absolute(config: str) -> str:

@@ -3,6 +3,7 @@
 import importlib.util
 
 import pytest
+from mmengine.visualization import Visualizer
 
 from mmkd.tools import experiments, train
 
@@ -27,6 +28,9 @@ def trained_here(monkeypatch):
 
     def train_here(name, config, threads, quiet):
         names.append(name)
+        # Visualizers have one name in all runs, and so would write into the first run's folder.
+        for visualizer in (Visualizer, *Visualizer.__subclasses__()):
+            visualizer._instance_dict.clear()
         train.main([str(config)])
 
     monkeypatch.setattr(experiments, '_train', train_here)

@@ -14,7 +14,9 @@ from mmrazor.models.distillers import ConfigurableDistiller
 
 from mmkd.checkpoint import load_all, read_checkpoint, read_state_dict
 from mmkd.model_config import build_model, model_config
+from mmkd.pairing.classes import Classes
 from mmkd.pairing.config_text import Expression, assignment, changes
+from mmkd.pairing.logit_methods import LOGIT_METHODS, ONE_STAGE_LOGIT_METHODS, class_layer
 from mmkd.pairing.method import Pair
 from mmkd.pairing.own_data import class_overrides
 from mmkd.pairing.pyramid import match
@@ -61,6 +63,19 @@ def wider(model, width):
     )
 
 
+def cascaded(model):
+    """The Cascade R-CNN of a Faster R-CNN."""
+    cfg_path = 'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py'
+    heads = model_config(cfg_path)[0].roi_head.bbox_head
+    change = model['roi_head']['bbox_head']
+    heads = [{**Config(head).to_dict(), **change} for head in heads]
+    return {
+        **model,
+        'cfg_path': cfg_path,
+        'roi_head': {**model['roi_head'], 'bbox_head': heads},
+    }
+
+
 def save_weights(config):
     torch.manual_seed(0)
     model = build_model({'cfg_path': str(config)})
@@ -81,6 +96,9 @@ def folder(tmp_path_factory):
     write_config(folder / 'retinanet.py', {**RETINANET, **sure}, **loaders)
     write_config(folder / 'big_retinanet.py', RETINANET)
     write_config(folder / 'faster_rcnn.py', wider(FASTER_RCNN, 24))
+    write_config(folder / 'cascade_rcnn.py', cascaded(FASTER_RCNN))
+    sure = {'test_cfg': {**FASTER_RCNN['test_cfg'], 'rcnn': {'score_thr': 0.0}}}
+    write_config(folder / 'small_faster_rcnn.py', {**FASTER_RCNN, **sure}, **loaders)
     pipeline = [PIPELINE[0], {'type': 'Resize', 'scale': (32, 32)}, {'type': 'PackInputs'}]
     loaders = {
         f'{stage}_dataloader': {**LOADER, 'dataset': {'pipeline': pipeline}}
@@ -89,7 +107,7 @@ def folder(tmp_path_factory):
     write_config(folder / 'small.py', CLASSIFIER, **loaders)
     big = {'backbone': {'base_channels': 16}, 'head': {'in_channels': 128}}
     write_config(folder / 'big.py', {**CLASSIFIER, **big})
-    for name in ('big_retinanet', 'faster_rcnn', 'big'):
+    for name in ('big_retinanet', 'faster_rcnn', 'cascade_rcnn', 'big'):
         save_weights(folder / f'{name}.py')
     return folder
 
@@ -207,7 +225,8 @@ def test_pyramids_of_any_shape_are_compared(method, name):
     losses, levels = run(distiller_of(method, pair), pair)
     assert all(loss.isfinite() and loss > 0 for loss in losses.values())
     sum(losses.values()).backward()
-    strides = [[out.stride[0] for out in next(iter(calls.values()))[0]] for calls in pair]
+    sides = pair.sides.values()
+    strides = [[out.stride[0] for out in next(iter(calls.values()))[0]] for calls in sides]
     compared = match(*strides).student
     trained = [i for i, level in enumerate(levels) if level.grad is not None]
     assert trained == list(compared)
@@ -247,6 +266,140 @@ def test_maps_are_expected():
         ValueError, match=r'student: expected feature maps of its backbone, got 1x197'
     ):
         distiller_of('pcka', Pair(tokens, PAIRS['equal'].teacher))
+
+
+# --- class logits
+
+
+def a_level(channels, *strides):
+    """Calls of a layer that returns a map a call, of 128 x 128 images."""
+    return [call for stride in strides for call in maps((channels, stride))]
+
+
+def a_proposal(logits):
+    return [(Output((7, logits), None),)]
+
+
+# Parts of heads of three classes; towers of as many channels as logits are no reason to take them.
+HEADS = {
+    'retina_cls': {
+        'cls_convs.0': a_level(18, 8, 16),
+        'retina_cls': a_level(27, 8, 16),
+        'retina_reg': a_level(36, 8, 16),
+    },
+    'tood_cls': {
+        'cls_decomp': a_level(18, 8, 16),
+        'tood_cls': a_level(3, 8, 16),
+        'cls_prob_module': a_level(3, 8, 16),
+    },
+    'reppoints_cls_out': {
+        'cls_convs.0': a_level(3, 8, 16),
+        'reppoints_cls_conv': a_level(18, 8, 16),
+        'reppoints_cls_out': a_level(3, 8, 16),
+        'reppoints_pts_out': a_level(18, 8, 16),
+    },
+    'rtm_cls': {
+        'cls_convs.0.0': a_level(18, 8),
+        'rtm_cls.0': a_level(3, 8),
+        'rtm_cls.1': a_level(3, 16),
+        'rtm_reg.0': a_level(4, 8),
+    },
+    'shared_cls': {'shared_cls.0': a_level(3, 8, 16)},
+}
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_class_logits_are_found(name):
+    calls = {f'bbox_head.{part}': outputs for part, outputs in HEADS[name].items()}
+    elsewhere = {'rpn_head.rpn_cls': a_level(3, 8, 16), 'bbox_head.deeper.0.cls': a_level(3, 8, 16)}
+    layer = class_layer({**calls, **elsewhere}, Classes(3, background=False), 'student')
+    assert layer.source == f'bbox_head.{name}'
+    assert [output.stride for output in layer.levels] == [(8, 8), (16, 16)]
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        {'heatmap_head': a_level(3, 4)},
+        {'convs_pred.0': a_level(24, 8), 'convs_pred.1': a_level(24, 16)},
+        {'cls_branches.0': [(Output((1, 300, 3), None),)] * 6},
+        {'conv_cls': a_level(4, 8, 16)},  # not of three classes
+        {'cls_convs.0': a_level(18, 8, 16), 'cls_convs.1': a_level(18, 8, 16)},
+    ],
+)
+def test_heads_without_class_maps_are_refused(head):
+    calls = {f'bbox_head.{part}': outputs for part, outputs in head.items()}
+    message = (
+        r"teacher: expected in bbox_head .*'\.\.\.cls\.\.\.'.* 3 classes.* got none; take pcka"
+    )
+    with pytest.raises(ValueError, match=message):
+        class_layer(calls, Classes(3, background=False), 'teacher')
+
+
+def test_background_hides_objects():
+    with pytest.raises(ValueError, match=r'student: expected .* 3 classes alone .* \(softmax\)'):
+        class_layer({'bbox_head.conv_cls': a_level(4, 8)}, Classes(3, background=True), 'student')
+
+
+def fit_logits(methods, student, teacher, classes=(3, 3)):
+    found = tuple(None if number is None else Classes(number, False) for number in classes)
+    return methods['cmkd'].fit(methods['cmkd'].load(), Pair(student, teacher, found)).distiller
+
+
+@pytest.mark.parametrize('swap', [False, True])
+def test_locations_are_compared_on_the_levels_of_both(swap):
+    pair = [{'bbox_head.a_cls': a_level(3, 8, 16)}, {'bbox_head.b_cls': a_level(3, 8, 16, 32)}]
+    student, teacher = pair[::-1] if swap else pair
+    distiller = fit_logits(ONE_STAGE_LOGIT_METHODS, student, teacher)
+    assert [distiller['student_recorders']['logits']['source']] == [*student]
+    assert [distiller['teacher_recorders']['logits']['source']] == [*teacher]
+    loss = distiller['distill_losses']['loss_cmkd']
+    assert (loss['num_classes'], loss['levels']) == (3, (0, 1))
+
+
+@pytest.mark.parametrize('other', [a_level(9, 8, 16), a_level(3, 16, 32)])
+def test_other_locations_or_anchors_are_refused(other):
+    student = {'bbox_head.a_cls': a_level(3, 8, 16)}
+    message = (
+        r"teacher: expected the student's locations and anchors, .* bbox_head\.a_cls: 3x16x16 /8, "
+        r'3x8x8 /16; got bbox_head\.b_cls: .*; take pcka or fkd'
+    )
+    with pytest.raises(ValueError, match=message):
+        fit_logits(ONE_STAGE_LOGIT_METHODS, student, {'bbox_head.b_cls': other})
+
+
+def test_first_stage_learns_from_the_last():
+    cascade = {f'roi_head.bbox_head.{stage}.fc_cls': a_proposal(4) for stage in range(3)}
+    distiller = fit_logits(LOGIT_METHODS, cascade, cascade)
+    assert distiller['student_recorders']['logits']['source'] == 'roi_head.bbox_head.0.fc_cls'
+    assert distiller['teacher_recorders']['logits']['source'] == 'roi_head.bbox_head.2.fc_cls'
+
+
+FC = 'roi_head.bbox_head.fc_cls'
+
+
+@pytest.mark.parametrize(
+    ('teacher', 'classes', 'message'),
+    [
+        ({'bbox_head.a_cls': a_level(3, 8)}, (3, 3), r'teacher: expected a two-stage detector'),
+        ({FC: [(Output((1, 100, 4), None),)]}, (3, 3), r'teacher: expected a two-stage detector'),
+        ({FC: a_proposal(3)}, (3, 3), r"the student's 4 logits for a proposal, got 3: one of them"),
+        ({FC: a_proposal(81)}, (3, 80), r"the student's 3 classes, .* got 80; .* pcka or fkd"),
+        ({FC: a_proposal(4)}, (3, None), r'teacher: expected a bbox_head with classes, got none'),
+    ],
+)
+def test_proposals_that_cannot_be_compared(teacher, classes, message):
+    with pytest.raises(ValueError, match=message):
+        fit_logits(LOGIT_METHODS, {FC: a_proposal(4)}, teacher, classes)
+
+
+def test_two_logits_have_no_correlation_to_learn():
+    message = r'student: expected three logits or more .*, got 2; take pcka or fkd'
+    dense, proposals = {'bbox_head.a_cls': a_level(2, 8)}, {FC: a_proposal(2)}
+    with pytest.raises(ValueError, match=message):
+        fit_logits(ONE_STAGE_LOGIT_METHODS, dense, dense, (2, 2))
+    with pytest.raises(ValueError, match=message):
+        fit_logits(LOGIT_METHODS, proposals, proposals, (1, 1))
 
 
 # --- what is written
@@ -382,6 +535,30 @@ def test_detector_learns_own_classes(
     assert model.bbox_head.num_classes == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('teacher', 'student', 'algorithm'),
+    [
+        ('big_retinanet', 'retinanet', 'FrozenTeacherDistill'),
+        ('cascade_rcnn', 'small_faster_rcnn', 'SharedProposalDistill'),
+    ],
+)
+def test_detector_learns_class_logits(
+    teacher, student, algorithm, folder, tiny_coco, tmp_path, capsys
+):
+    data = coco(tiny_coco('disc', 'square', 'ring'))
+    arguments = options(folder, tmp_path, 'cmkd', teacher, student, **data)
+    cfg, _ = run_tool(
+        capsys, *arguments, '--epochs=1', '--cfg-options', 'default_hooks.logger.interval=1'
+    )
+    assert cfg.model.type == f'mmkd.{algorithm}'
+    losses = logged(cfg, 'distill.loss_cmkd')
+    assert len(losses) == 2
+    assert all(loss > 0 for loss in losses)
+    assert 0 <= logged(cfg, 'coco/bbox_mAP')[0] <= 1
+    exported_student(cfg, tmp_path)
+
+
 @pytest.fixture(scope='module')
 def class_folders(tmp_path_factory, tiny_coco):
     """Four images each, of two classes, in train and val."""
@@ -408,10 +585,23 @@ def test_classifier_learns_own_classes(folder, class_folders, tmp_path, capsys):
     assert exported_student(cfg, tmp_path).head.fc.out_features == 2
 
 
-@pytest.mark.parametrize('method', distill.DETECTOR_METHODS)
-def test_every_method_of_detectors_takes_a_step(method, folder, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ('method', 'teacher', 'student'),
+    [
+        *(
+            (name, 'faster_rcnn', 'retinanet')
+            for name in distill.DETECTOR_METHODS
+            if name != 'cmkd'
+        ),
+        ('cmkd', 'big_retinanet', 'retinanet'),
+        ('cmkd', 'faster_rcnn', 'small_faster_rcnn'),
+    ],
+)
+def test_every_method_of_detectors_takes_a_step(
+    method, teacher, student, folder, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(distill, 'check', lambda _: None)  # it is built here
-    cfg, _ = run_tool(capsys, *options(folder, tmp_path, method, 'faster_rcnn'), '--dry-run')
+    cfg, _ = run_tool(capsys, *options(folder, tmp_path, method, teacher, student), '--dry-run')
     assert not Path(cfg.work_dir).exists()
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(cfg.model)
@@ -444,6 +634,36 @@ def test_config_for_equal_detectors_adds_nothing_to_the_method(folder, tmp_path,
     assert len(lines) < 45
     assert max(map(len, lines[12:])) <= 100 + len(str(folder))
     assert f'python tools/train.py {cfg.filename}' in out
+
+
+def drafted(*arguments):
+    return distill.draft_of(distill.parse_args([*map(str, arguments)]))
+
+
+def test_dense_heads_of_two_families(folder, tmp_path):
+    """RTMDet has a layer a level, GFL one for all of its five."""
+    gfl = write_config(
+        tmp_path / 'gfl.py', {**RETINANET, 'cfg_path': 'mmdet::gfl/gfl_r50_fpn_1x_coco.py'}
+    )
+    head = 'model.architecture.bbox_head.num_classes=3'
+    arguments = {'student': 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py', 'teacher': gfl}
+    draft = drafted(
+        *options(folder, tmp_path, 'cmkd', **{'teacher-ckpt': gfl})
+        + [*(f'--{who}={path}' for who, path in arguments.items()), '--cfg-options', head]
+    )
+    sources = [
+        draft.distiller[f'{who}_recorders']['logits']['source'] for who in ('student', 'teacher')
+    ]
+    assert sources == ['bbox_head.rtm_cls', 'bbox_head.gfl_cls']
+    assert draft.distiller['distill_losses']['loss_cmkd']['levels'] == (0, 1, 2)
+    assert ('levels', 'class logits at strides 8 16 32') in draft.decisions
+    assert draft.settings['model']['type'] == 'mmkd.FrozenTeacherDistill'
+
+
+@pytest.mark.parametrize(('teacher', 'weight'), [('big_retinanet', 10), ('faster_rcnn', 6)])
+def test_weight_of_pkd_is_that_of_the_stages(teacher, weight, folder, tmp_path):
+    draft = drafted(*options(folder, tmp_path, 'pkd', teacher))
+    assert draft.distiller['distill_losses']['loss_pkd']['loss_weight'] == weight
 
 
 def test_written_config_is_edited_and_run_by_train(folder, tmp_path, capsys, monkeypatch):
@@ -600,6 +820,17 @@ def test_file_without_categories_is_refused(folder, tmp_path):
 def test_logits_of_other_classes_are_refused(folder, class_folders, tmp_path):
     with pytest.raises(ValueError, match=r"the student's 2 classes, .* got 10; .* fkd or dlkd"):
         distill.main(options(folder, tmp_path, 'kd', 'big', 'small', data=class_folders))
+
+
+def test_class_logits_of_detectors_that_differ_are_refused(folder, tiny_coco, tmp_path):
+    with pytest.raises(ValueError, match=r'student: .* two-stage .* equally many stages, or pcka'):
+        distill.main(options(folder, tmp_path, 'cmkd', 'faster_rcnn'))
+    data = coco(tiny_coco(*CLASSES))
+    with pytest.raises(ValueError, match=r"the student's 2 classes, .* got 3; .* pcka or fkd"):
+        distill.main(options(folder, tmp_path, 'cmkd', **data))
+    anchors = 'model.architecture.bbox_head.anchor_generator.scales_per_octave=1'
+    with pytest.raises(ValueError, match=r'9x16x16 /8.* got bbox_head\.retina_cls: 27x16x16 /8'):
+        distill.main([*options(folder, tmp_path, 'cmkd'), '--cfg-options', anchors])
 
 
 def test_checkpoint_of_another_network_stops_the_dry_run(folder, tmp_path):
