@@ -18,6 +18,7 @@ from mmengine.config import Config
 
 import mmkd.registry  # noqa: F401
 from mmkd.analysis import read_run
+from mmkd.analysis.results import AP_KEYS
 from mmkd.tools.experiments import checkpoint_of, save_results, train_all, work_dir_of, write_config
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
@@ -129,7 +130,9 @@ def use_folder(cfg: Config, folder: Path, size: int) -> None:
 def columns(config: Path) -> dict[str, float]:
     """The table's columns of one run."""
     run = read_run(work_dir_of(config))
-    return {**run.metrics, 'ms per step': 1000 * run.seconds / run.steps}
+    # Where nothing at all is detected, there is nothing to evaluate.
+    metrics = dict.fromkeys(AP_KEYS, 0.0) | run.metrics
+    return {**metrics, 'ms per step': 1000 * run.seconds / run.steps}
 
 
 def trained_teacher(args: argparse.Namespace) -> tuple[Path, dict]:

@@ -8,9 +8,22 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmkd.analysis import Run
 from mmkd.model_config import build_model
 
 CLASSES = ('cat', 'dog')
+
+
+class AnyScore:
+    """Reads a config as it is, but that its student keeps detections of any score."""
+
+    @staticmethod
+    def fromfile(path):
+        cfg = Config.fromfile(path)
+        if 'model' in cfg:
+            student = cfg.model.get('architecture', cfg.model)
+            student.test_cfg = {**student.get('test_cfg', {}), 'score_thr': 0.0}
+        return cfg
 
 
 @pytest.fixture
@@ -43,8 +56,9 @@ def benchmark(script, repo, coco_folder, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_benchmark_writes_its_table_and_keeps_what_is_trained(
-    benchmark, trained_here, tmp_path, capsys
+    benchmark, trained_here, tmp_path, capsys, monkeypatch
 ):
+    monkeypatch.setattr(benchmark.module, 'Config', AnyScore)
     options = ('--epochs', 1, '--seeds', 5, '--methods', 'student', 'cmkd')
     benchmark(*options)
     assert trained_here == ['student 5', 'cmkd 5']
@@ -68,6 +82,15 @@ def test_benchmark_writes_its_table_and_keeps_what_is_trained(
     trained_here.clear()
     benchmark(*options)
     assert trained_here == []
+
+
+def test_a_student_that_detects_nothing_has_no_precision(benchmark, monkeypatch, tmp_path):
+    run = Run(steps=1, seconds=0.5)
+    monkeypatch.setattr(benchmark.module, 'read_run', lambda _: run)
+    row = benchmark.module.columns(tmp_path / 'student.py')
+    assert row == dict.fromkeys(['AP', 'AP50', 'AP75', 'AP_S', 'AP_M', 'AP_L'], 0) | {
+        'ms per step': 500
+    }
 
 
 def test_digits_are_the_default(benchmark, monkeypatch):
