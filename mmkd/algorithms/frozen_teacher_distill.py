@@ -13,7 +13,7 @@ from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
 from mmkd.algorithms.preprocessing import like_students
-from mmkd.algorithms.recorders import check_sources, expand_sources, least_forward, release
+from mmkd.algorithms.recording import check_sources, expand_sources, least_forward, release
 from mmkd.algorithms.width_check import check_widths
 from mmkd.compilation import compile_features
 from mmkd.connectors.batch import show_batch

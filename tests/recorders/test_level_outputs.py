@@ -9,7 +9,7 @@ from mmrazor.models.task_modules import RecorderManager
 from torch import nn
 
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.algorithms.recorders import check_sources, least_forward, release
+from mmkd.algorithms.recording import check_sources, least_forward, release
 from mmkd.model_config import build_model
 from mmkd.teachers import FrozenTeacher
 

@@ -4,7 +4,7 @@ import pytest
 from helpers import toy_detector
 from mmrazor.models.task_modules import RecorderManager
 
-from mmkd.algorithms.recorders import check_sources, least_forward, release
+from mmkd.algorithms.recording import check_sources, least_forward, release
 
 
 def manager(*sources):
