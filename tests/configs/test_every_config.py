@@ -21,8 +21,11 @@ EVERY = sorted(
 NETWORKS = ('cifar100', 'digits', 'imagenet', 'transfer')  # folders of teachers and students alone
 DISTILLATION = [name for name in EVERY if name.split('/')[0] not in NETWORKS]
 PUBLISHED = [name for name in DISTILLATION if not name.endswith('_digits.py')]
-BASELINES = ('at', 'dist', 'dkd', 'fitnet', 'kd', 'rkd')
+BASELINES = ('at', 'cwd', 'dist', 'dkd', 'fbkd', 'fitnet', 'kd', 'mgd', 'pkd', 'rkd')
 SIZE = (128, 96)
+# CKA of two instances is 0 by definition, and FBKD pools maps that must not be too small.
+IMAGES = {'rcka/rcka_cascade_mask_rcnn_x101_faster_rcnn_r50_fpn_2x_coco.py': 4}
+SIZES = {'baselines/fbkd_gfl_r18w48_r18w16_fpn_digits.py': (160, 160)}
 
 
 def nested_dicts(value):
@@ -55,7 +58,7 @@ def shrink_models(cfg, name):
         cfg.model.architecture.num_queries = 100  # there are fewer than 900 positions
 
 
-def shrink_data(cfg, data):
+def shrink_data(cfg, name, data):
     """A few small images to train on and to evaluate, in the config's own pipelines."""
     loaders = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
     if 'unlabelled_dataloader' in cfg.train_cfg:
@@ -63,24 +66,27 @@ def shrink_data(cfg, data):
     classifies = cfg.default_scope == 'mmpretrain'
     for loader in loaders:
         loader.update(num_workers=0, persistent_workers=False)
-        shrink_classification(loader, data) if classifies else shrink_detection(loader, data)
+        if classifies:
+            shrink_classification(loader, data)
+        else:
+            shrink_detection(loader, data, IMAGES.get(name, 2))
     if not classifies:
-        shrink_images([loaders, cfg.custom_hooks])
+        shrink_images([loaders, cfg.custom_hooks], SIZES.get(name, SIZE))
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         if 'ann_file' in evaluator:
             evaluator.ann_file = f'{data}/annotations.json'
     cfg.train_cfg.val_interval = 1
 
 
-def shrink_images(pipelines):
+def shrink_images(pipelines, size):
     """Sizes in transforms, those of multi-scale training, mosaics and crops included."""
     for transform in nested_dicts(pipelines):
         for key in {'scale', 'img_scale', 'size'} & transform.keys():
-            transform[key] = SIZE
+            transform[key] = size
         if 'scales' in transform:
-            transform['scales'] = [SIZE]
+            transform['scales'] = [size]
         if 'crop_size' in transform:
-            transform['crop_size'] = SIZE[::-1]
+            transform['crop_size'] = size  # width, height: what is left is padded to size
 
 
 class Stop(Hook):
@@ -93,17 +99,17 @@ class Stop(Hook):
         runner.train_loop.stop_training = runner.epoch + 1 == self.epochs
 
 
-def shrink_detection(loader, data):
-    """Two images."""
-    loader.batch_size = 2
+def shrink_detection(loader, data, count):
+    """So many images, in one batch."""
+    loader.batch_size = count
     if loader.dataset.type == 'mmkd.DigitScenesDataset':
-        loader.dataset.update(num_images=2, image_size=96)
+        loader.dataset.update(num_images=count, image_size=96)
     else:
         loader.dataset.update(
             data_root=f'{data}/',
             ann_file='annotations.json',
             data_prefix=dict(img='images/'),
-            indices=2,
+            indices=count,
         )
 
 
@@ -137,7 +143,7 @@ def data_of(tiny_coco, tiny_images):
 def shrunk(name, data_of, work_dir):
     """The config ``name``, small enough to be run here."""
     cfg = without_downloads(load_config(str(CONFIGS / name)))
-    shrink_data(cfg, data_of(cfg))
+    shrink_data(cfg, name, data_of(cfg))
     shrink_models(cfg, name)
     cfg.work_dir = str(work_dir)
     return cfg

@@ -141,8 +141,8 @@ def test_batches_of_one_sample_are_trained_on(run, method, zero):
     ]
 
 
-def test_statistics_of_one_sample_are_refused(run):
-    message = 'features: expected at least 2 rows in training, .* got 1; let the data loader drop_l'
+def test_views_that_are_left_out_are_missed(run):
+    message = 'student: expected rows of 4 views, a multiple of 4, got 1'
     with pytest.raises(ValueError, match=message):
         run('dlkd', ONE_BY_ONE, "\nmodel['views'] = None\n")
 
