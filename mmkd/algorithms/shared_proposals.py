@@ -30,11 +30,12 @@ class SharedProposalDistill(FrozenTeacherDistill):
             the distiller has deliveries, which want the teacher to run first.
     """
 
+    teacher: FrozenTeacher
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not isinstance(self.teacher, FrozenTeacher):
             raise ValueError('teacher: expected one, got several')
-        self._only_teacher = self.teacher
         if self.distiller.deliveries.deliveries:
             raise ValueError(
                 'distiller.distill_deliveries: expected none, as the student runs first'
@@ -56,7 +57,7 @@ class SharedProposalDistill(FrozenTeacherDistill):
             _judge(model.roi_head, model.extract_feat(images), proposals)
 
         with self.distiller.teacher_recorders:
-            self._only_teacher.apply(judge, inputs, data_samples)
+            self.teacher.apply(judge, inputs, data_samples)
         return losses
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmkd.pairing.method import Fitted, Method, Pair, set_widths
-from mmkd.pairing.pyramid import Pyramid, listed, pyramid_of
+from mmkd.pairing.pyramid import Pyramid, pyramid_of
 
 Config = dict[str, Any]
 POOLING = 'mmkd.InstanceFeatures'
@@ -22,7 +22,8 @@ def fit_instances(distiller: Config, pair: Pair) -> Fitted:
         _check_can_be_pooled(pyramid, who)
         for recorder in distiller[f'{who}_recorders'].values():
             recorder['source'] = pyramid.source
-    if pyramids['student'].strides != pyramids['teacher'].strides:
+    differ = pyramids['student'].strides != pyramids['teacher'].strides
+    if differ:
         _separate_connectors(distiller)
     for record in _records(distiller):
         who = 'student' if record['from_student'] else 'teacher'
@@ -32,13 +33,8 @@ def fit_instances(distiller: Config, pair: Pair) -> Fitted:
     widths = {who: pyramid.levels[0].channels for who, pyramid in pyramids.items()}
     set_widths(distiller, **widths)
     decisions = [(who, str(pyramid)) for who, pyramid in pyramids.items()]
-    strides = {listed(pyramid.strides) for pyramid in pyramids.values()}
-    text = (
-        'the ground truth of both at the same strides'
-        if len(strides) == 1
-        else ('the ground truth of each at its own strides')
-    )
-    return Fitted(distiller, [*decisions, ('instances', text)])
+    where = 'each at its own strides' if differ else 'both at the same strides'
+    return Fitted(distiller, [*decisions, ('instances', f'the ground truth of {where}')])
 
 
 def _check_can_be_pooled(pyramid: Pyramid, who: str) -> None:
