@@ -86,7 +86,8 @@ def shrink_images(pipelines, size):
         if 'scales' in transform:
             transform['scales'] = [size]
         if 'crop_size' in transform:
-            transform['crop_size'] = size  # width, height: what is left is padded to size
+            # A square serves those that ask for the smaller side first; it is padded to size.
+            transform['crop_size'] = (min(size), min(size))
 
 
 class Stop(Hook):

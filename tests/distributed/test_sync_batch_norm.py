@@ -50,11 +50,18 @@ def train_on_cpu(rank, work_dir):
     """Trained with synchronised layers, converted or the model's own, and with plain ones."""
     os.environ['LOCAL_RANK'] = str(rank)
     states = []
-    for own, sync_bn in ((False, None), (False, 'torch'), (True, None)):
+    for kind, sync_bn in (('plain', None), ('converted', 'torch'), ('own', None)):
         model = build()
-        if own:
+        if kind == 'own':
             model = convert_sync_batchnorm(model, 'torch')
-        runner = toy_runner(model, work_dir, num_images=8, batch_size=2, cfg={'sync_bn': sync_bn})
+        runner = toy_runner(
+            model,
+            f'{work_dir}/{kind}',  # a log each: those of one second would share one
+            name=kind,
+            num_images=8,
+            batch_size=2,
+            cfg={'sync_bn': sync_bn},
+        )
         runner.train()
         states.append(dict(runner.model.module.state_dict()))
     return states

@@ -22,7 +22,9 @@ def collate(images):
     return {'inputs': torch.stack(images)}
 
 
-def toy_runner(model, work_dir, *, num_images, batch_size, launcher='pytorch', cfg=None, **optim):
+def toy_runner(
+    model, work_dir, *, num_images, batch_size, launcher='pytorch', cfg=None, name='toy', **optim
+):
     """One shuffled epoch of SGD."""
     return Runner(
         model=model,
@@ -41,5 +43,5 @@ def toy_runner(model, work_dir, *, num_images, batch_size, launcher='pytorch', c
         default_scope='mmengine',
         randomness={'seed': 0},
         log_level='WARNING',
-        experiment_name='toy',
+        experiment_name=name,
     )
