@@ -110,10 +110,13 @@ class _Gram(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        grad = grad + grad.mT
-        if ctx.center:
-            grad = grad - grad.mean(-2, keepdim=True)
-        return grad @ x, None, None
+        return row_gradient(grad, ctx.center) @ x, None, None
+
+
+def row_gradient(grad: Tensor, center: bool) -> Tensor:
+    """Matrix whose product with x is the gradient of x, from that of its Gram matrix."""
+    grad = grad + grad.mT
+    return grad - grad.mean(-2, keepdim=True) if center else grad
 
 
 def compare_grams(first: Gram, second: Gram, unbiased: bool = False) -> tuple[Tensor, Tensor]:

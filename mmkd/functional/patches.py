@@ -1,5 +1,7 @@
 """Cutting feature maps into square patches."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,6 +17,14 @@ _AXES = {
     'batch': (0, 2, 4, 1, 3, 5),
     'spatial': (3, 5, 2, 4, 0, 1),
 }
+
+
+class PatchLayout(NamedTuple):
+    """How maps are cut; see :func:`to_patches`."""
+
+    patch_size: int
+    average: str
+    fit: str
 
 
 def fitting_patch_size(size: tuple[int, int], patch_size: int, min_patches: int) -> int | None:

@@ -3,9 +3,17 @@
 import torch
 from torch import Tensor
 
-from mmkd.functional.checks import check_positive_int, check_same_shape
+from mmkd.functional.checks import check_choice, check_positive_int, check_same_shape
+from mmkd.functional.chunked_pcka import can_be_chunked, chunked_pcka
 from mmkd.functional.cka import check_unbiased, cka, compare_grams, gram, upcast
-from mmkd.functional.patches import check_feature_map, fitting_patch_size, to_patches
+from mmkd.functional.patches import (
+    AVERAGES,
+    FITS,
+    PatchLayout,
+    check_feature_map,
+    fitting_patch_size,
+    to_patches,
+)
 
 
 def pcka(
@@ -50,27 +58,45 @@ def pcka(
         1.0
     """
     _check(student, teacher, patch_size, center, unbiased, min_patches)
+    check_choice('average', average, AVERAGES)
+    check_choice('fit', fit, FITS)
     size = (student.shape[2], student.shape[3])
     fitting = fitting_patch_size(size, patch_size, min_patches)
     if fitting is None:
         return upcast(student).flatten()[:0].sum() + 1  # in the graph, for backward()
 
+    layout = PatchLayout(fitting, average, fit)
+    with torch.autocast(student.device.type, enabled=False):
+        if not transpose and can_be_chunked(student, teacher, layout):
+            return chunked_pcka(student, teacher, layout, center, unbiased)
+        return whole_pcka(student, teacher, layout, center, unbiased, transpose)
+
+
+def whole_pcka(
+    student: Tensor,
+    teacher: Tensor,
+    layout: PatchLayout,
+    center: bool = True,
+    unbiased: bool = False,
+    transpose: bool = False,
+) -> Tensor:
+    """:func:`pcka` of all groups at once, on any device, with gradients of both maps."""
+
     def matrices(feature: Tensor) -> Tensor:
-        patches = to_patches(upcast(feature), fitting, average=average, fit=fit)
+        patches = to_patches(upcast(feature), **layout._asdict())
         return patches.mT if transpose else patches
 
-    with torch.autocast(student.device.type, enabled=False):
-        y = matrices(teacher)
-        if y.shape[-2] > y.shape[-1]:
-            x = matrices(student)
-            return cka(x, y, center=center, unbiased=unbiased, degenerate=1.0).mean()
-        if unbiased:
-            check_unbiased(center, 'student', y.shape[-2])
-        target = gram(y, center, overwrite=True)
-        del y  # only its N x N Gram matrix stays while the student's patches are made
-        source = gram(matrices(student), center, overwrite=True)
-        similarity, vanishing = compare_grams(source, target, unbiased)
-        return similarity.masked_fill(vanishing, 1.0).mean()
+    y = matrices(teacher)
+    if y.shape[-2] > y.shape[-1]:
+        x = matrices(student)
+        return cka(x, y, center=center, unbiased=unbiased, degenerate=1.0).mean()
+    if unbiased:
+        check_unbiased(center, 'student', y.shape[-2])
+    target = gram(y, center, overwrite=True)
+    del y  # only its N x N Gram matrix stays while the student's patches are made
+    source = gram(matrices(student), center, overwrite=True)
+    similarity, vanishing = compare_grams(source, target, unbiased)
+    return similarity.masked_fill(vanishing, 1.0).mean()
 
 
 def _check(

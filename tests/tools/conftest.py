@@ -1,6 +1,7 @@
 """What tests of scripts that train several runs share."""
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 from mmengine.visualization import Visualizer
@@ -9,10 +10,11 @@ from mmkd.tools import experiments, train
 
 
 @pytest.fixture
-def script(repo):
+def script(repo, monkeypatch):
     """Function: a script of the repository as a module of its own."""
 
     def load(path):
+        monkeypatch.syspath_prepend(repo / Path(path).parent)  # its neighbours, as when it is run
         spec = importlib.util.spec_from_file_location(f'script_{path}', repo / path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -1,0 +1,132 @@
+"""PCKA by chunks against the plain computation of all groups at once."""
+
+import pytest
+import torch
+
+from mmkd.functional import pcka
+from mmkd.functional.chunked_pcka import can_be_chunked, chunked_pcka
+from mmkd.functional.patches import PatchLayout
+from mmkd.functional.pcka import whole_pcka
+
+LAYOUT = PatchLayout(4, 'channel', 'resize')
+
+
+def maps(shape=(2, 5, 10, 13), dtype=torch.float64):
+    student, noise = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    return student + 0.5, student + noise
+
+
+def value_and_gradient(function, student, teacher, *options):
+    student = student.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+    value = function(student, teacher, *options)
+    return value.detach(), torch.autograd.grad(3 * value, student)[0]
+
+
+@pytest.fixture(params=[1, 2 * 10 * 13 * 2, 2**19], ids=['each alone', 'unequal', 'all at once'])
+def chunks(request, monkeypatch):
+    """Chunks of one, two (of five channels) and all groups."""
+    monkeypatch.setattr('mmkd.functional.chunked_pcka._CHUNK_PIXELS', request.param)
+
+
+@pytest.mark.parametrize('average', ['channel', 'batch'])
+@pytest.mark.parametrize('fit', ['resize', 'pad'])
+@pytest.mark.parametrize(('center', 'unbiased'), [(True, False), (False, False), (True, True)])
+def test_equals_the_plain_computation(chunks, average, fit, center, unbiased):
+    layout = PatchLayout(4, average, fit)
+    options = (layout, center, unbiased)
+    expected = value_and_gradient(whole_pcka, *maps(), *options)
+    chunked = value_and_gradient(chunked_pcka, *maps(), *options)
+    torch.testing.assert_close(chunked, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_equals_the_plain_computation_in_float32_on_a_pyramid_level():
+    student, teacher = maps((2, 16, 50, 84), torch.float32)
+    layout = PatchLayout(16, 'channel', 'resize')
+    value, gradient = value_and_gradient(chunked_pcka, student, teacher, layout, True, False)
+    expected, expected_gradient = value_and_gradient(whole_pcka, student, teacher, layout)
+    torch.testing.assert_close(value, expected, rtol=0, atol=1e-6)
+    error = (gradient - expected_gradient).abs().max() / expected_gradient.abs().max()
+    assert error < 1e-5
+
+
+@pytest.mark.parametrize('options', [{}, {'center': False}, {'unbiased': True}, {'fit': 'pad'}])
+@pytest.mark.parametrize('average', ['channel', 'batch'])
+def test_gradcheck_of_the_student(average, options):
+    student, teacher = maps((2, 2, 5, 6))
+    layout = PatchLayout(3, average, options.get('fit', 'resize'))
+    assert can_be_chunked(student, teacher, layout)
+    assert torch.autograd.gradcheck(
+        lambda s: pcka(s, teacher, 3, average=average, **options), student.requires_grad_()
+    )
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_is_upcast_before_anything(dtype):
+    student, teacher = (t.to(dtype) for t in maps(dtype=torch.float32))
+    value, gradient = value_and_gradient(pcka, student, teacher, 4)
+    expected = value_and_gradient(pcka, student.float(), teacher.float(), 4)
+    assert (value.dtype, gradient.dtype) == (torch.float32, dtype)
+    assert torch.equal(value, expected[0])
+    assert torch.equal(gradient, expected[1].to(dtype))
+
+
+def test_layouts_in_memory_do_not_matter():
+    student, teacher = maps()
+    expected = value_and_gradient(pcka, student, teacher, 4)
+    last = student.contiguous(memory_format=torch.channels_last)
+    strided = teacher.repeat_interleave(2, 3)[..., ::2]
+    value, gradient = value_and_gradient(pcka, last, strided, 4)
+    torch.testing.assert_close((value, gradient), expected)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_either_in_float64_gives_float64():
+    student, teacher = maps(dtype=torch.float32)
+    for pair in ((student.double(), teacher), (student, teacher.double())):
+        value, gradient = value_and_gradient(pcka, *pair, 4)
+        assert (value.dtype, gradient.dtype) == (torch.float64, pair[0].dtype)
+
+
+def test_keeps_only_the_student_and_square_matrices_for_backward():
+    student, teacher = maps((2, 8, 30, 40), torch.float32)
+    value = chunked_pcka(student.requires_grad_(), teacher, LAYOUT, True, False)
+    patches = 8 * 10
+    kept_student, *others = value.grad_fn.saved_tensors
+    assert kept_student.data_ptr() == student.data_ptr()
+    assert sum(tensor.numel() for tensor in others) == 8 * patches**2
+
+
+def test_backward_can_be_repeated():
+    student, teacher = maps()
+    value = pcka(student.requires_grad_(), teacher, 4)
+    first = torch.autograd.grad(value, student, retain_graph=True)
+    assert torch.equal(first[0], torch.autograd.grad(value, student)[0])
+
+
+def test_without_gradients_the_value_is_the_same():
+    student, teacher = maps()
+    expected, _ = value_and_gradient(pcka, student, teacher, 4)
+    assert torch.equal(pcka(student, teacher, 4), expected)
+    with torch.no_grad():
+        assert torch.equal(pcka(student.requires_grad_(), teacher, 4), expected)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'layout', 'learns'),
+    [
+        ((2, 5, 10, 13), LAYOUT._replace(average='spatial'), False),  # D is strided
+        ((1, 5, 10, 13), LAYOUT._replace(patch_size=2), False),  # 35 patches of 4 values
+        ((2, 5, 10, 13), LAYOUT, True),  # a gradient of the teacher is wanted
+    ],
+)
+def test_what_it_does_not_serve_is_computed_the_plain_way(shape, layout, learns):
+    student, teacher = maps(shape)
+    teacher.requires_grad_(learns)
+    assert not can_be_chunked(student, teacher, layout)
+    assert can_be_chunked(student, teacher.detach(), LAYOUT)
+    value = pcka(student.requires_grad_(), teacher, layout.patch_size, average=layout.average)
+    expected = whole_pcka(student, teacher, layout)
+    assert torch.equal(value, expected)
+    inputs = (student, teacher) if learns else (student,)
+    gradients = (torch.autograd.grad(v, inputs) for v in (value, expected))
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
