@@ -1,27 +1,28 @@
-"""Speed of PCKA, forward and backward, against a loop over channels.
+"""Speed and memory of PCKA, forward and backward, against loops over channels and the least.
 
-Prints how many times longer each loop takes, per pyramid level and over the pyramid. The loops
-and ours are timed in turn, so that a busy machine weighs on all of them; a ratio is taken within
-one repeat.
+Per pyramid level and over the pyramid: how many times longer than `mmkd.functional.pcka` the loops
+take and the plain computation of all channels at once, and how many times longer than the least
+ours takes. The least is the longer of two things that no way spares: to read both maps and write a
+gradient, and the three products of patches and N x N matrices. Then the most memory that each
+takes for one step over the pyramid, the gradient included, in sizes of the student's maps.
 
-    python benchmarks/pcka_speed.py --threads 2 --repeats 5
+    python benchmarks/pcka_speed.py --threads 2 --repeats 7
 """
 
 import argparse
-import json
-import platform
-import time
 from collections.abc import Callable
-from pathlib import Path
-from statistics import median
 
 import torch
+from timing import in_turn, parser_of, print_table, ratios, spread, start, write_json
 from torch import Tensor
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 
-from mmkd.functional import fitting_patch_size, pcka
+from mmkd.functional import fitting_patch_size, pcka, to_patches
+from mmkd.functional.patches import PatchLayout
+from mmkd.functional.pcka import whole_pcka
 
-BATCH, CHANNELS, PATCH, MIN_PATCHES = 2, 256, 16, 4
+CHANNELS, PATCH, MIN_PATCHES = 256, 16, 4
 SIZES = ((100, 168), (50, 84), (25, 42), (13, 21))  # strides 8 to 64 of an 800 x 1333 image
 OURS = 'mmkd'
 
@@ -32,6 +33,12 @@ Times = dict[str, list[float]]
 def ours(student: Tensor, teacher: Tensor) -> Tensor:
     """Distance as `PCKALoss` computes it."""
     return 1 - pcka(student, teacher, PATCH, min_patches=MIN_PATCHES)
+
+
+def all_at_once(student: Tensor, teacher: Tensor) -> Tensor:
+    """The plain computation, which is ours where there is no faster one (on a GPU, say)."""
+    patch_size = patch_size_of(student)
+    return 1 - whole_pcka(student, teacher, PatchLayout(patch_size, 'channel', 'resize'))
 
 
 def indexing_loop(student: Tensor, teacher: Tensor) -> Tensor:
@@ -54,11 +61,17 @@ def channel_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return 1 - (k * l).sum() / (k.norm() * l.norm())
 
 
+def patch_size_of(feature: Tensor) -> int:
+    """Patch size of a level."""
+    fitting = fitting_patch_size(tuple(feature.shape[-2:]), PATCH, MIN_PATCHES)
+    assert fitting is not None
+    return fitting
+
+
 def channel_patches(feature: Tensor) -> Tensor:
     """Patches of one channel, (N, B p p), by resizing and cutting."""
     batch, height, width = feature.shape
-    p = fitting_patch_size((height, width), PATCH, MIN_PATCHES)
-    assert p is not None
+    p = patch_size_of(feature)
     rows, columns = -(-height // p), -(-width // p)
     if (height, width) != (rows * p, columns * p):
         size = (rows * p, columns * p)
@@ -67,11 +80,13 @@ def channel_patches(feature: Tensor) -> Tensor:
     return grid.permute(1, 3, 0, 2, 4).reshape(rows * columns, -1)
 
 
-CANDIDATES: dict[str, Distance] = {
+DISTANCES: dict[str, Distance] = {
     OURS: ours,
-    'indexing loop': indexing_loop,
+    'all at once': all_at_once,
     'unbound loop': unbound_loop,
+    'indexing loop': indexing_loop,
 }
+PASS, PRODUCTS = 'read and write', 'products'
 
 
 def step(distance: Distance, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,115 +95,105 @@ def step(distance: Distance, student: Tensor, teacher: Tensor) -> tuple[Tensor, 
     return value.detach(), torch.autograd.grad(value, student)[0]
 
 
+def least(student: Tensor, teacher: Tensor) -> dict[str, Callable[[], object]]:
+    """What no way spares: one pass over the maps, and the products of ready patches."""
+    source, target = student.detach(), teacher
+    gradient = torch.empty_like(source)
+    x, y = (to_patches(feature, patch_size_of(feature)) for feature in (source, target))
+    k = x @ x.mT
+    return {
+        PASS: lambda: torch.add(source, target, out=gradient),
+        PRODUCTS: lambda: (x @ x.mT, y @ y.mT, k @ x),
+    }
+
+
 def check_agreement(student: Tensor, teacher: Tensor) -> None:
-    """Every candidate computes the same; this also warms up."""
+    """Every candidate computes the same."""
     value, gradient = step(ours, student, teacher)
-    for name, distance in CANDIDATES.items():
+    for name, distance in DISTANCES.items():
         other_value, other_gradient = step(distance, student, teacher)
         error = (other_gradient - gradient).abs().max() / gradient.abs().max()
         if abs(other_value - value) > 1e-5 or error > 1e-4:
             raise RuntimeError(f'{name} disagrees: gradient off by {error:.1e} of its maximum')
 
 
-def timed(distance: Distance, student: Tensor, teacher: Tensor) -> float:
-    """Seconds for one forward and backward."""
-    synchronize(student)
-    start = time.perf_counter()
-    step(distance, student, teacher)
-    synchronize(student)
-    return time.perf_counter() - start
-
-
-def synchronize(tensor: Tensor) -> None:
-    """Wait for the device, if it runs asynchronously."""
-    if tensor.is_cuda:
-        torch.cuda.synchronize()
-
-
-def measure(size: tuple[int, int], repeats: int, device: str) -> Times:
-    """Seconds of every candidate on one level, in each of ``repeats`` turns."""
+def level(size: tuple[int, int], args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """Maps of student and teacher, which have something in common."""
     generator = torch.Generator().manual_seed(0)
-    student, noise = torch.randn(2, BATCH, CHANNELS, *size, generator=generator).to(device)
-    teacher = student + noise
-    student.requires_grad_()
+    maps = torch.randn(2, args.batch, CHANNELS, *size, generator=generator).to(args.device)
+    return maps[0].clone().requires_grad_(), maps.sum(0)
+
+
+def measure(student: Tensor, teacher: Tensor, args: argparse.Namespace) -> Times:
+    """Seconds of every candidate on one level, in each turn."""
     check_agreement(student, teacher)
-    seconds: Times = {name: [] for name in CANDIDATES}
-    for _ in range(repeats):
-        for name, distance in CANDIDATES.items():
-            seconds[name].append(timed(distance, student, teacher))
-    return seconds
+    steps = {
+        name: lambda distance=distance: step(distance, student, teacher)
+        for name, distance in DISTANCES.items()
+    }
+    return in_turn({**steps, **least(student, teacher)}, args.repeats, args.device)
 
 
 def total(levels: list[Times]) -> Times:
     """Seconds for the whole pyramid, turn by turn."""
     return {
         name: [sum(turn) for turn in zip(*(level[name] for level in levels), strict=True)]
-        for name in CANDIDATES
+        for name in levels[0]
     }
 
 
-def ratios(seconds: Times, name: str) -> list[float]:
-    """How many times longer than ours a candidate took, turn by turn."""
-    return [slow / fast for slow, fast in zip(seconds[name], seconds[OURS], strict=True)]
+def time_row(label: str, seconds: Times) -> list[str]:
+    """How many times longer each loop takes than ours, and ours than the least."""
+    slower = [spread(ratios(seconds[n], seconds[OURS])) for n in DISTANCES if n != OURS]
+    bound = [max(pair) for pair in zip(seconds[PASS], seconds[PRODUCTS], strict=True)]
+    return [label, *slower, spread(ratios(seconds[OURS], bound))]
 
 
-def table(results: dict[str, Times]) -> str:
-    """Markdown table: median ratio and its range."""
-    loops = [name for name in CANDIDATES if name != OURS]
-    lines = [
-        '| level | ' + ' | '.join(f'{name} / {OURS}' for name in loops) + ' |',
-        '|---|' + '---|' * len(loops),
-    ]
-    for label, seconds in results.items():
-        cells = []
-        for name in loops:
-            values = ratios(seconds, name)
-            cells.append(f'{median(values):.1f} ({min(values):.1f}..{max(values):.1f})')
-        lines.append(f'| {label} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+def memory(distance: Distance, pyramid: list[tuple[Tensor, Tensor]], device: str) -> float:
+    """Most that one step over the pyramid allocates, in sizes of the student's maps."""
+
+    def whole_step() -> None:
+        loss = torch.stack([distance(*maps) for maps in pyramid]).sum()
+        torch.autograd.grad(loss, [student for student, _ in pyramid])
+
+    whole_step()
+    return peak_bytes(whole_step, device) / sum(4 * student.numel() for student, _ in pyramid)
 
 
-def parse_args() -> argparse.Namespace:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('--threads', type=int, default=2, help='CPU threads (default: 2)')
-    parser.add_argument('--repeats', type=int, default=5, help='timed turns (default: 5)')
-    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
-    parser.add_argument('--json', type=Path, help='also write every time, in seconds, here')
-    args = parser.parse_args()
-    if args.threads < 1 or args.repeats < 1:
-        parser.error('--threads and --repeats: expected at least 1')
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error('--device cuda: no CUDA device is available')
-    return args
+def peak_bytes(call: Callable[[], object], device: str) -> int:
+    """Most memory that a call holds at a time, beside what there was before."""
+    if device == 'cuda':
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        call()
+    held = most = 0
+    for event in record.profiler.kineto_results.events():
+        if event.name() == '[memory]':
+            held += event.nbytes()
+            most = max(most, held)
+    return most
 
 
 def main() -> None:
     """Measure, print, and write if asked."""
-    args = parse_args()
-    torch.set_num_threads(args.threads)
-    levels = {f'{h} x {w}': measure((h, w), args.repeats, args.device) for h, w in SIZES}
+    parser = parser_of(__doc__, repeats=7)
+    parser.add_argument('--batch', type=int, default=2, help='images (default: 2)')
+    args = start(parser)
+    pyramid = [level(size, args) for size in SIZES]
+    levels = {
+        f'{h} x {w}': measure(*maps, args) for (h, w), maps in zip(SIZES, pyramid, strict=True)
+    }
     results = {**levels, 'all': total(list(levels.values()))}
-    print(
-        f'{BATCH} x {CHANNELS} channels, patch {PATCH}, forward and backward; {args.device}, '
-        f'{args.threads} threads, torch {torch.__version__}; median (min..max) of {args.repeats}\n'
-    )
-    print(table(results))
-    if args.json:
-        report = {
-            'machine': platform.machine(),
-            'torch': torch.__version__,
-            'device': args.device,
-            'threads': args.threads,
-            'seconds': results,
-            'ratios': {
-                label: {name: ratios(seconds, name) for name in CANDIDATES if name != OURS}
-                for label, seconds in results.items()
-            },
-        }
-        args.json.write_text(json.dumps(report, indent=2) + '\n')
+    slower = [f'{name} / {OURS}' for name in DISTANCES if name != OURS]
+    rows = [time_row(label, seconds) for label, seconds in results.items()]
+    print_table(['level', *slower, f'{OURS} / least'], rows)
+    held = {name: memory(distance, pyramid, args.device) for name, distance in DISTANCES.items()}
+    print()
+    print_table(['', "memory / student's maps"], [[n, f'{m:.2f}'] for n, m in held.items()])
+    write_json(args, {'seconds': results, 'memory': held})
 
 
 if __name__ == '__main__':
