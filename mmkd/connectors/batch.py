@@ -1,24 +1,28 @@
 """What a connector may know of the batch beside what was recorded."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement
 from torch import nn
 
 
-class Batch(NamedTuple):
+@dataclass
+class Batch:
     """The samples of a training step.
 
     Attributes:
         data_samples: With their ground truth, in the coordinates of the network's input.
         seed: Of what is drawn for this batch, the same for all connectors, so that teacher and
             student are looked at in the same places.
+        shared: What connectors have computed in this step and others may want, too.
     """
 
     data_samples: Sequence[BaseDataElement]
     seed: int
+    shared: list[Any] = field(default_factory=list)
 
 
 class BatchConnector(nn.Module):

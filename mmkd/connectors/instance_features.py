@@ -1,6 +1,7 @@
 """Features of the ground-truth instances of a batch."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,15 @@ from mmkd.registry import MODELS
 CELLS = 14
 
 
+class Pooled(NamedTuple):
+    """Instances pooled in this step."""
+
+    recorded: tuple[Tensor, ...]  # held, so that no other map takes its identity
+    how: tuple
+    num_views: int
+    rows: Tensor  # (num_views * N, C, output_size, output_size)
+
+
 @MODELS.register_module()
 class InstanceFeatures(BatchConnector):
     """Features of a pyramid at the ground-truth boxes, by RoIAlign: a row an instance.
@@ -21,7 +31,8 @@ class InstanceFeatures(BatchConnector):
     Losses between samples then compare the objects of a batch, for any detector. Each box is pooled
     from one level, chosen by its size (Lin et al., "Feature Pyramid Networks for Object Detection",
     2017, eq. 1). The networks may differ in channels, levels and strides; each has a connector with
-    its own. Connectors of the same ``num_views`` and ``jitter`` look at the same boxes.
+    its own. Connectors of the same ``num_views`` and ``jitter`` look at the same boxes, and pool
+    them once if they do it alike and one needs no more views than one before it.
 
     Args:
         strides: Pixels of the input for one cell of each level. Further recorded levels are not
@@ -58,6 +69,7 @@ class InstanceFeatures(BatchConnector):
             finest_scale = CELLS * strides[0]
         check_positive('finest_scale', finest_scale)
         self.mean, self.num_views, self.jitter = mean, num_views, jitter
+        self._how = ((*strides,), output_size, finest_scale, jitter)
         self.extractor = MODELS.build(
             dict(
                 type='mmdet.SingleRoIExtractor',
@@ -88,11 +100,27 @@ class InstanceFeatures(BatchConnector):
         strides = self.extractor.featmap_strides
         levels = as_levels('features', features)[: len(strides)]
         _check_levels(levels, strides)
+        rows = self._pooled_before(levels)
+        if rows is None:
+            rows = self._pool(levels)
+            self.batch.shared.append(Pooled(levels, self._how, self.num_views, rows))
+        return rows.mean((2, 3)) if self.mean else rows
+
+    def _pooled_before(self, levels: tuple[Tensor, ...]) -> Tensor | None:
+        for pooled in self.batch.shared:
+            if (
+                pooled.how == self._how
+                and pooled.num_views >= self.num_views
+                and all(a is b for a, b in zip(pooled.recorded, levels, strict=True))
+            ):
+                return pooled.rows[: len(pooled.rows) // pooled.num_views * self.num_views]
+        return None
+
+    def _pool(self, levels: tuple[Tensor, ...]) -> Tensor:
         # RoIAlign takes boxes in the type of the maps, and half precision cannot tell pixels apart.
         levels = tuple(x if x.dtype == torch.float64 else x.float() for x in levels)
         self.extractor.out_channels = levels[0].shape[1]
-        pooled = self.extractor(levels, self._boxes().to(levels[0]))
-        return pooled.mean((2, 3)) if self.mean else pooled
+        return self.extractor(levels, self._boxes().to(levels[0]))
 
     def _boxes(self) -> Tensor:
         """Image and corners of the boxes of all views, (num_views * N, 5)."""

@@ -161,6 +161,63 @@ def test_boxes_are_drawn_anew_each_step_and_are_the_same_in_a_step():
     assert (steps[0][3:] != steps[1][3:]).all()
 
 
+def counted(connector):
+    """The connector, and its calls of RoIAlign."""
+    calls = []
+    connector.extractor.register_forward_hook(lambda *_: calls.append(1))
+    return connector, calls
+
+
+def test_connectors_that_look_at_the_same_boxes_pool_them_once():
+    features = tuple(level.requires_grad_() for level in ramps((8, 16)))
+    first, pools = counted(InstanceFeatures((8, 16), num_views=4))
+    others = [
+        counted(InstanceFeatures((8, 16), num_views=views, mean=mean))
+        for views, mean in ((4, True), (2, False), (1, True))
+    ]
+    connectors = [first, *(connector for connector, _ in others)]
+    show_batch(connectors, samples_of(*BOXES))
+    rows = first(features)
+    for connector, calls in others:
+        shared = connector(features)
+        expected = pooled(features, samples_of(*BOXES), strides=(8, 16), mean=connector.mean)
+        assert not calls
+        assert len(shared) == 3 * connector.num_views
+        torch.testing.assert_close(shared[:3], expected, rtol=0, atol=0)
+        if connector.mean:
+            torch.testing.assert_close(shared, rows[: len(shared)], rtol=0, atol=0)
+    # Other maps, more views or another kind of pooling are their own; so is the next step.
+    for connector, maps in (
+        (first, tuple(level.clone() for level in features)),
+        (InstanceFeatures((8, 16), num_views=5), features),
+        (InstanceFeatures((8, 16), output_size=3), features),
+        (InstanceFeatures((8, 16), jitter=0.2, num_views=4), features),
+        (InstanceFeatures((8,), num_views=4), features[:1]),
+    ):
+        connector, calls = counted(connector)
+        connector._batch = first._batch
+        connector(maps)
+        assert calls
+    pools.clear()
+    show_batch(connectors, samples_of(*BOXES))
+    first(features)
+    assert pools
+
+
+def test_what_is_pooled_once_teaches_all_who_use_it():
+    features = tuple(level.clone().requires_grad_() for level in ramps((8, 16)))
+    connectors = [InstanceFeatures((8, 16), num_views=views) for views in (2, 1)]
+    show_batch(connectors, samples_of(*BOXES))
+    total = sum((1 + i) * c(features).square().sum() for i, c in enumerate(connectors))
+    shared = torch.autograd.grad(total, features)
+    alone = []
+    for connector in connectors:
+        connector._batch.shared.clear()
+        alone.append(torch.autograd.grad(connector(features).square().sum(), features))
+    for gradient, first, second in zip(shared, *alone, strict=True):
+        torch.testing.assert_close(gradient, first + 2 * second)
+
+
 def test_the_seed_of_the_run_says_what_is_drawn():
     arguments = {'strides': (8,), 'num_views': 2}
     one, again, other = (
@@ -211,9 +268,13 @@ def test_gradient():
         for side in (8, 4)
     )
     connector = InstanceFeatures((2, 4), output_size=2, finest_scale=4)
-    show_batch([connector], samples)
-    assert torch.autograd.gradcheck(lambda *levels: connector(levels), (fine, coarse))
-    connector((fine, coarse)).sum().backward()
+
+    def rows_of(*levels):
+        show_batch([connector], samples)  # a step of its own: nothing is pooled already
+        return connector(levels)
+
+    assert torch.autograd.gradcheck(rows_of, (fine, coarse))
+    rows_of(fine, coarse).sum().backward()
     reached = [bool(level.grad[image].any()) for level in (fine, coarse) for image in (0, 1)]
     assert reached == [False, True, True, False]
 
