@@ -1,106 +1,130 @@
-"""What distillation costs: step time of the demo's student, alone and with its teacher.
+"""What distillation adds to a training step, method by method.
 
-Times in turn, in one process: the teacher's forward, the student's training step, and the
-student's training step with distillation. Ratios are taken within one repeat.
+Timed in turn, in one process: the plain student's training step, the teacher's forward as the
+method runs it (backbone and neck, or to the logits), and the distilled training step; each from
+batches that are in memory, with preprocessing, backward and optimiser. Ratios are taken within one
+turn. What the distilled step takes above student and teacher together is the cost of recorders,
+connectors, losses and their backward.
+
+A method that extracts features from several views of each image (DLKD on a classifier: four
+rotations) is compared per view: the student's training step has the features of all views and the
+task loss of the image alone, and the teacher's forward is over all views.
+
+Detectors are GFL on ResNet-18 of width 16 and 48 on scenes of digits, classifiers ResNet-8x4 and
+ResNet-32x4 on random images of 32 x 32.
 
     python benchmarks/step_time.py --threads 2 --repeats 9
 """
 
 import argparse
-import json
 import logging
-import platform
-import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
-from torch import nn
+from mmpretrain.structures import DataSample
+from timing import Times, in_turn, parser_of, print_table, ratios, spread, start, write_json
 
 import mmkd.registry  # noqa: F401
 from mmkd.model_config import build_model
 from mmkd.registry import DATASETS, MODELS
+from mmkd.views import all_views
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
-DISTILLED = CONFIGS / 'pcka/pcka_gfl_r18w48_r18w16_fpn_digits.py'
-BATCH = 8
-
-
-def parse_args() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--repeats', type=int, default=9)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--json', type=Path, help='write the ratios to this file, too')
-    return parser.parse_args()
-
-
-def training_step(model: nn.Module, batch: list) -> Callable[[], object]:
-    """A whole step: preprocessing, losses, backward, optimiser."""
-    optimiser = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-4))
-    data = dict(
-        inputs=[s['inputs'] for s in batch], data_samples=[s['data_samples'] for s in batch]
-    )
-    model.train()
-    return lambda: model.train_step(data, optimiser)
-
-
-def seconds(step: Callable[[], object], device: str) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    step()
-    if device.startswith('cuda'):
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def steps(device: str) -> dict[str, Callable[[], object]]:
-    """The three things that are timed."""
-    cfg = Config.fromfile(DISTILLED)
-    cfg.model.teacher.checkpoint = None
-    init_default_scope(cfg.default_scope)
-    algorithm = MODELS.build(cfg.model).to(device)
-    student = build_model(cfg.model.architecture).to(device)
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    batch = [dataset[i] for i in range(BATCH)]
-    inputs = torch.stack([sample['inputs'] for sample in batch]).float().to(device)
-    return {
-        'teacher forward': lambda: algorithm.teacher(inputs),
-        'student step': training_step(student, batch),
-        'distilled step': training_step(algorithm, batch),
-    }
+METHODS = ('pcka', 'fkd', 'cckd', 'cmkd', 'dlkd')
+PAIRS = {
+    'detectors': 'gfl_r18w48_r18w16_fpn_digits',
+    'classifiers': 'resnet32x4_resnet8x4_cifar100',
+}
+SCENES, IMAGES, CLASSES = 8, 64, 100  # images in a batch of detectors, and of classifiers
+STUDENT, TEACHER, DISTILLED = 'student step', 'teacher forward', 'distilled step'
 
 
 def main() -> None:
     """Time and print."""
-    args = parse_args()
+    parser = parser_of(__doc__, repeats=9)
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
+    parser.add_argument('--models', nargs='+', choices=PAIRS, default=[*PAIRS])
+    args = start(parser)
     MMLogger.get_instance('mmkd', log_level=logging.ERROR)
-    torch.set_num_threads(args.threads)
-    timed = steps(args.device)
-    for step in timed.values():
-        step()
-    rows = [
-        {name: seconds(step, args.device) for name, step in timed.items()}
-        for _ in range(args.repeats)
-    ]
-    ratios = {
-        'distilled step / student step': [r['distilled step'] / r['student step'] for r in rows],
-        'distilled step / (student step + teacher forward)': [
-            r['distilled step'] / (r['student step'] + r['teacher forward']) for r in rows
-        ],
+    measured = {
+        f'{kind}, {method}': measure(kind, method, args)
+        for kind in args.models
+        for method in args.methods
     }
-    print(f'{platform.machine()}, {args.device}, {args.threads} threads, torch {torch.__version__}')
-    print('\n| ratio | median | min | max |\n|---|---|---|---|')
-    for name, values in ratios.items():
-        print(f'| {name} | {median(values):.2f} | {min(values):.2f} | {max(values):.2f} |')
-    if args.json is not None:
-        args.json.write_text(json.dumps(ratios, indent=2) + '\n')
+    both = f'{DISTILLED} / ({STUDENT} + {TEACHER})'
+    print_table(
+        ['', both, f'{DISTILLED} / {STUDENT}', *(f'{name}, ms' for name in (STUDENT, TEACHER))],
+        [[name, *row(times)] for name, times in measured.items()],
+    )
+    write_json(args, measured)
+
+
+def row(times: Times) -> list[str]:
+    """Ratios, and the times that they are of."""
+    alone = [sum(turn) for turn in zip(times[STUDENT], times[TEACHER], strict=True)]
+    return [
+        spread(ratios(times[DISTILLED], alone), 2),
+        spread(ratios(times[DISTILLED], times[STUDENT]), 2),
+        *(f'{1e3 * median(times[name]):.0f}' for name in (STUDENT, TEACHER)),
+    ]
+
+
+def measure(kind: str, method: str, args: argparse.Namespace) -> Times:
+    """Seconds of the three in each turn."""
+    cfg = Config.fromfile(CONFIGS / method / f'{method}_{PAIRS[kind]}.py')
+    cfg.model.teacher.checkpoint = None
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    algorithm = MODELS.build(cfg.model).to(args.device)
+    student = build_model(cfg.model.architecture).to(args.device)
+    data = random_images() if kind == 'classifiers' else scenes(cfg)
+    batch = algorithm.data_preprocessor(data, training=True)
+    plain_step = training_step(student, data)
+
+    def student_step() -> None:
+        with all_views(student, algorithm.views):
+            plain_step()
+
+    candidates = {
+        STUDENT: student_step,
+        TEACHER: lambda: algorithm.teacher(
+            batch['inputs'], batch['data_samples'], views=algorithm.views
+        ),
+        DISTILLED: training_step(algorithm, data),
+    }
+    return in_turn(candidates, args.repeats, args.device)
+
+
+def training_step(model: BaseModel, data: dict[str, Any]) -> Callable[[], object]:
+    """A whole step: preprocessing, losses, backward, optimiser."""
+    optimiser = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-4))
+    model.train()
+    return lambda: model.train_step(data, optimiser)
+
+
+def scenes(cfg: Config) -> dict[str, Any]:
+    """A batch of a detector, as its loader collates it."""
+    with redirect_stdout(StringIO()):  # of the COCO API
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    samples = [dataset[i] for i in range(SCENES)]
+    return {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
+
+
+def random_images() -> dict[str, Any]:
+    """A batch of a classifier, four images of a class."""
+    images = torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8)
+    labels = [i // 4 % CLASSES for i in range(IMAGES)]
+    return dict(inputs=images, data_samples=[DataSample().set_gt_label(i) for i in labels])
 
 
 if __name__ == '__main__':

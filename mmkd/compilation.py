@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -27,3 +28,13 @@ def compile_features(model: nn.Module, options: bool | Mapping[str, Any]) -> Non
         part = getattr(model, name, None)
         if isinstance(part, nn.Module):
             part.compile(**({} if options is True else options))
+
+
+def begin_step() -> None:
+    """Let CUDA graphs (``mode='reduce-overhead'``) overwrite what was computed before this call.
+
+    What they return stays valid until the next step, and unless told otherwise they take each call
+    of a compiled part without gradients for a step of its own: a neck's call would take away the
+    output of its backbone. So call it once before teacher and student see a batch.
+    """
+    torch.compiler.cudagraph_mark_step_begin()

@@ -7,8 +7,10 @@ import torch
 from helpers import RETINANET, detection_batch, distiller_config, toy_detector
 from torch import nn
 
+from mmkd.algorithms import FrozenTeacherDistill
 from mmkd.compilation import compile_features
 from mmkd.registry import MODELS
+from mmkd.teachers import FrozenTeacher
 
 OPTIONS = {'backend': 'aot_eager'}
 
@@ -89,3 +91,24 @@ def test_off_means_off():
 def test_a_model_needs_a_backbone():
     with pytest.raises(ValueError, match='compile: expected a model with a backbone, got Linear'):
         compile_features(nn.Linear(1, 1), True)
+
+
+@pytest.mark.parametrize(
+    ('student', 'teacher', 'marks'), [(False, False, 0), (True, False, 1), (False, True, 1)]
+)
+def test_every_forward_of_a_compiled_model_is_a_step_of_its_own(
+    student, teacher, marks, monkeypatch
+):
+    marked = []
+    monkeypatch.setattr('torch.compiler.cudagraph_mark_step_begin', lambda: marked.append(1))
+    options = {True: {'backend': 'eager'}, False: False}
+    model = FrozenTeacherDistill(
+        toy_detector(0),
+        FrozenTeacher(toy_detector(1), compile=options[teacher]),
+        distiller_config(),
+        compile=options[student],
+    )
+    images = torch.randn(2, 3, 8, 8)
+    for times, mode in enumerate(('loss', 'tensor', 'loss'), start=1):
+        copy.deepcopy(model)(images, mode=mode) if mode == 'tensor' else model(images, mode=mode)
+        assert len(marked) == times * marks

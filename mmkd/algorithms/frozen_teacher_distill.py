@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmkd.algorithms.preprocessing import like_students
 from mmkd.algorithms.recording import check_sources, expand_sources, least_forward, release
 from mmkd.algorithms.width_check import check_widths
-from mmkd.compilation import compile_features
+from mmkd.compilation import begin_step, compile_features
 from mmkd.connectors.batch import show_batch
 from mmkd.model_config import build_model
 from mmkd.registry import MODELS
@@ -37,10 +37,11 @@ class FrozenTeacherDistill(BaseAlgorithm):
     Args:
         architecture: The student: a config with ``cfg_path`` (of MMDetection, MMPretrain or your
             own) and overrides, a config with ``type``, or a model.
-        teacher: The teacher: as the student, with ``checkpoint``, ``precision`` and ``forward``
-            beside it (see :class:`FrozenTeacher`); or several under names of their own,
-            ``dict(members=dict(first=..., second=...))`` (see :class:`TeacherEnsemble`, whose
-            modules are recorded as ``first.neck``); or either, built.
+        teacher: The teacher: as the student, with ``checkpoint``, ``precision``, ``forward``,
+            ``compile`` and ``channels_last`` beside it (see :class:`FrozenTeacher`); or several
+            under names of their own, ``dict(members=dict(first=..., second=...))`` (see
+            :class:`TeacherEnsemble`, whose modules are recorded as ``first.neck``); or either,
+            built.
         distiller: Config of an MMRazor distiller. Types without a scope are MMRazor's.
         views: Extract features from several views of each image: ``'rotations'`` or a function
             that stacks them, view by view, the image itself first. Recorded outputs of backbone
@@ -80,6 +81,9 @@ class FrozenTeacherDistill(BaseAlgorithm):
             self.distiller = MODELS.build(distiller)
         self._connect()
         compile_features(self.architecture, compile)
+        teachers = self.teacher.by_prefix().values()
+        if compile is not False or any(teacher.compiled for teacher in teachers):
+            self.register_forward_pre_hook(_begin_step)
         # Set by MMRazor's StopDistillHook.
         self.distillation_stopped = False
         # Factors of the distiller's losses by name, 1 where there is none; see LossScheduleHook.
@@ -184,3 +188,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
         if saved and self.save_teacher:
             self.teacher.load_state_dict(saved, 'the resumed checkpoint')
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _begin_step(*_: Any) -> None:
+    begin_step()

@@ -16,10 +16,8 @@ import mmkd.registry  # noqa: F401
 from mmkd.model_config import build_model
 from mmkd.pairing import Size, default_size, side_by_side, trace
 from mmkd.student import student_config
+from mmkd.teachers.frozen_teacher import ARGUMENTS
 from mmkd.tools.options import add_config_options, load_config
-
-# What a teacher's config has beside those of its model.
-TEACHER_SETTINGS = ('checkpoint', 'precision', 'forward')
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -69,7 +67,7 @@ def pair_of(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
 
 def build(config: Mapping[str, Any]) -> BaseModel:
     """Build a student, or a teacher without its weights."""
-    return build_model({k: v for k, v in config.items() if k not in TEACHER_SETTINGS})
+    return build_model({k: v for k, v in config.items() if k not in ARGUMENTS})
 
 
 def title(name: str, model: BaseModel) -> str:
