@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmkd.functional.by_numpy import argsort
 from mmkd.functional.cka import upcast
 from mmkd.functional.soft_rank import DEFAULT_STRENGTH, soft_rank, unsort
 from mmkd.functional.unit_rows import has_direction, unit_rows
@@ -102,7 +103,8 @@ def rank(x: Tensor) -> Tensor:
         tensor([1.0000, 4.0000, 2.5000, 2.5000])
     """
     x = upcast(x.detach())
-    rows, order = x.sort(-1)
+    order = argsort(x)
+    rows = x.gather(-1, order)
     differs = rows[..., 1:] != rows[..., :-1]
     place = torch.arange(1, x.shape[-1] + 1, device=x.device).expand(x.shape)
     # The first and the last place of the run of equal values that each value is in.

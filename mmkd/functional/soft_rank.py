@@ -1,22 +1,21 @@
 """Differentiable ranks: projection onto the permutahedron, and sums of sigmoids."""
 
-from itertools import count
-from typing import Any, NamedTuple
+import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
+from mmkd.functional.by_numpy import argsort
 from mmkd.functional.checks import check_choice, check_positive
 from mmkd.functional.cka import upcast
+from mmkd.functional.isotonic import pool
 
 METHODS = ('fast', 'pairwise')
 # Less leaves more values alone and so without a gradient; more draws rank correlations of a row
 # with a far outlier towards linear ones.
 DEFAULT_STRENGTH = 0.5
-# Rounds that look at neighbours only: cheap, and few points are left to drop after them.
-_LOCAL_ROUNDS = 5
 
 
 def soft_rank(x: Tensor, strength: float = DEFAULT_STRENGTH, method: str = 'fast') -> Tensor:
@@ -75,17 +74,10 @@ def _pairwise(x: Tensor, strength: float) -> Tensor:
 
 
 def _per_unit(span: Tensor, n: int, strength: float) -> Tensor:
-    """1 / epsilon for rows of n values of range ``span``; 0 for constant rows."""
+    """1 / epsilon for rows of n values of range ``span``; 0 for constant rows, NaN for infinite."""
     constant = span == 0
-    return ((n - 1) / strength / span.masked_fill(constant, 1.0)).masked_fill(constant, 0.0)
-
-
-class _Blocks(NamedTuple):
-    """Runs of neighbours that partition the sorted rows (B, n)."""
-
-    bound: Tensor  # where they begin and end, as indices of flattened prefix sums (B, n + 1)
-    begin: Tensor  # the same as indices of flattened rows (B, n)
-    member: Tensor  # the block of each element, shape (B n,)
+    per_unit = ((n - 1) / strength / span.masked_fill(constant, 1.0)).masked_fill(constant, 0.0)
+    return per_unit.masked_fill(span.isinf(), math.nan)
 
 
 class _Projection(torch.autograd.Function):
@@ -98,126 +90,40 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
-        rows, order = x.reshape(-1, x.shape[-1]).sort(-1)
-        rows = rows.double()  # prefix sums of float32 would lose digits
-        per_unit = _per_unit(rows[:, -1:] - rows[:, :1], rows.shape[-1], strength)
-        z = (rows - rows[:, :1]) * per_unit
-        blocks = _pool(z)
-        ranks = _deviations(z, blocks) + _mean_ranks(blocks, z.shape[-1]).view_as(z)
-        ctx.save_for_backward(order, per_unit, *blocks)
-        return unsort(ranks.to(x.dtype), order).view_as(x)
+        n = x.shape[-1]
+        rows = x.reshape(-1, n)
+        order = argsort(rows)
+        ordered = rows.gather(-1, order).double()  # sums of float32 would lose digits
+        per_unit = _per_unit(ordered[:, -1:] - ordered[:, :1], n, strength)
+        # No block spans a gap above n / 2: a longer one would only cost the others digits.
+        member, begin = pool(ordered.diff().mul_(per_unit).clamp_(max=n).sub_(1))
+        size = begin.diff().double()
+        # From each block's first element, so that blocks of equal elements are exactly 0.
+        # Empty blocks may begin behind the last.
+        first = ordered.flatten().index_select(0, begin[:-1].clamp(max=x.numel() - 1))
+        mean_rank = begin[:-1] % n + (size + 1) / 2
+        member = unsort(member.view_as(order), order).flatten()
+        values = rows.flatten().double() - first.index_select(0, member)
+        deviations = _deviations(values, member, size)
+        ranks = deviations.view_as(order).mul_(per_unit).view(-1)
+        ranks.add_(mean_rank.index_select(0, member))
+        ctx.save_for_backward(member, size, per_unit.view(*x.shape[:-1], 1))
+        return ranks.to(x.dtype).view_as(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        order, per_unit, *blocks = ctx.saved_tensors
-        rows = grad.reshape(order.shape).gather(-1, order).double()
-        rows = _deviations(rows, _Blocks(*blocks)) * per_unit
-        return unsort(rows.to(grad.dtype), order).view_as(grad), None
+        member, size, per_unit = ctx.saved_tensors
+        deviations = _deviations(grad.reshape(-1).double(), member, size)
+        return deviations.view_as(grad).mul_(per_unit).to(grad.dtype), None
+
+
+def _deviations(values: Tensor, member: Tensor, size: Tensor) -> Tensor:
+    """Difference of each value, shape (N,), from the mean of its block."""
+    sums = torch.zeros_like(size).scatter_add_(0, member, values)
+    return values - (sums / size).index_select(0, member)
 
 
 def unsort(rows: Tensor, order: Tensor) -> Tensor:
     """Rows put back where ``order``, from sorting, took them."""
     return torch.empty_like(rows).scatter_(-1, order, rows)
-
-
-def _pool(z: Tensor) -> _Blocks:
-    """Blocks of the isotonic regression of each sorted row minus (1, ..., n)."""
-    n = z.shape[-1]
-    # No block spans a gap above n / 2: a longer one would only cost the others digits.
-    rises = z.diff().clamp(max=n) - 1
-    bound = _convex_minorant(F.pad(rises.cumsum(-1), (1, 0)))
-    begin = bound - bound // (n + 1)
-    member = torch.repeat_interleave(begin.diff(), output_size=z.numel())
-    return _Blocks(bound, begin, member)
-
-
-def _convex_minorant(d: Tensor) -> Tensor:
-    """Bounds of the blocks on which the isotonic regression of the rows of ``d`` is constant.
-
-    They are the vertices of the greatest convex minorant of the points (k, sum of the first k
-    values), k = 0 ... n, and no vertex is on or above a chord of other points. Rounds drop points
-    that are until none is left: at most n, about ten in practice, with two waits for the device
-    in each.
-
-    Args:
-        d: Shape (B, n).
-
-    Returns:
-        Indices of the flattened points (B, n + 1) in order, both ends of each row among them.
-    """
-    n = d.shape[-1]
-    # Tilted so that each row begins and ends at height 0. As it also begins at the position at
-    # which the one before ends, the slope between the two is NaN, which no comparison drops.
-    d = d - d.mean(-1, keepdim=True)
-    height = F.pad(d.cumsum(-1)[:, :-1], (1, 1)).flatten()
-    index = F.pad(d.diff() > 0, (1, 1), value=True).flatten().nonzero().squeeze(1)
-    position = (index - index // (n + 1)).to(d.dtype)
-    points = _Points(index, position, height.index_select(0, index))
-    for rounds in count(1):
-        slope = points.height.diff() / points.position.diff()
-        convex = ~(slope[:-1] >= slope[1:])
-        if convex.all():
-            break
-        kept = F.pad(convex, (1, 1), value=True).nonzero().squeeze(1)
-        points = points.only(kept)
-        if rounds >= _LOCAL_ROUNDS:
-            points = _drop_above_far_chords(points, drawn=kept.diff() > 1)
-    return points.number
-
-
-class _Points(NamedTuple):
-    """Candidates for vertices, row after row; each row has both of its ends."""
-
-    number: Tensor  # in the flattened points (B, n + 1)
-    position: Tensor
-    height: Tensor
-
-    def only(self, kept: Tensor) -> '_Points':
-        return _Points(*(values.index_select(0, kept) for values in self))
-
-
-def _drop_above_far_chords(points: _Points, drawn: Tensor) -> _Points:
-    """Drop the points above a chord from a neighbour to the far end of a new chord or the row.
-
-    When a low point has been found, it takes the place of a long convex run beside it: all of
-    which goes at once, where neighbours alone would tell it point by point.
-
-    Args:
-        points: The points.
-        drawn: Whether each chord between neighbours is a new one. Shape (number of points - 1).
-    """
-    _, position, height = points
-    slope = height.diff() / position.diff()
-    # To the end of its row is to the first point of the next, which has the same coordinates.
-    drawn = drawn | (position.diff() == 0)
-    chords = drawn.nonzero().squeeze(1)
-    passed = F.pad(drawn, (1, 0)).cumsum(0)
-    ahead = F.pad(chords + 1, (0, 1), value=len(position) - 1).index_select(0, passed)
-    behind = F.pad(chords, (1, 0)).index_select(0, passed)
-    onward, backward = _slopes(points, ahead)[1:-1], _slopes(points, behind)[1:-1]
-    convex = ~((slope[:-1] >= onward) | (backward >= slope[1:]))
-    return points.only(F.pad(convex, (1, 1), value=True).nonzero().squeeze(1))
-
-
-def _slopes(points: _Points, to: Tensor) -> Tensor:
-    """Slope of the chord from each point to the one of index ``to``."""
-    end = points.only(to)
-    return (end.height - points.height) / (end.position - points.position)
-
-
-def _deviations(rows: Tensor, blocks: _Blocks) -> Tensor:
-    """Difference of each element of sorted rows (B, n) from the mean of its block."""
-    # From each block's first element, so that blocks of one or of equal elements are exactly 0.
-    first = rows.flatten().index_select(0, blocks.begin[:-1])
-    rows = rows - first.index_select(0, blocks.member).view_as(rows)
-    sums = F.pad(rows.cumsum(-1), (1, 0)).flatten().index_select(0, blocks.bound).diff()
-    mean = sums / blocks.begin.diff()
-    return rows - mean.index_select(0, blocks.member).view_as(rows)
-
-
-def _mean_ranks(blocks: _Blocks, n: int) -> Tensor:
-    """Mean of the ranks 1 ... n over the block of each element, shape (B n,)."""
-    before = blocks.bound % (n + 1)
-    mean = (before[:-1] + before[1:] + 1).double() / 2
-    return mean.index_select(0, blocks.member)

@@ -10,11 +10,20 @@ from scipy import optimize
 from scipy.stats import rankdata
 from sklearn.isotonic import isotonic_regression
 
-from mmkd.functional import soft_rank
+from mmkd.functional import by_numpy, soft_rank
+from mmkd.functional.isotonic import by_dropping, by_merging
 
 # The function hides its module of the same name.
 module = importlib.import_module('mmkd.functional.soft_rank')
 BOTH = pytest.mark.parametrize('method', ['fast', 'pairwise'])
+
+
+@pytest.fixture(params=['dropping', 'merging', 'no numpy'])
+def way(request, monkeypatch):
+    """How blocks are found on a CPU, on other devices, and without NumPy."""
+    solver = by_merging if request.param == 'merging' else by_dropping
+    monkeypatch.setattr(module, 'pool', solver)
+    monkeypatch.setattr(by_numpy, '_FOUND', request.param != 'no numpy')
 
 
 def rows(n, kind='normal', batch=(8,), seed=0, dtype=torch.float64):
@@ -54,7 +63,7 @@ def freeze_unit(monkeypatch):
 @pytest.mark.parametrize('kind', ['normal', 'tied', 'peaked', 'heavy'])
 @pytest.mark.parametrize('n', [2, 3, 10, 101, 1000])
 @pytest.mark.parametrize('strength', [0.03, 0.3, 1.0, 10.0])
-def test_equals_isotonic_regression(kind, n, strength):
+def test_equals_isotonic_regression(way, kind, n, strength):
     x = rows(n, kind)
     x[:, 0] += 0.01  # not constant, and of every n
     expected = np.stack([by_isotonic_regression(row, strength) for row in x.numpy()])
@@ -102,7 +111,7 @@ def test_hand_computed():
     torch.testing.assert_close(soft_rank(x, 0.5), expected)
 
 
-def test_gradient_by_hand():
+def test_gradient_by_hand(way):
     x = torch.tensor([0.0, 9.0, 3.0, 3.6], dtype=torch.float64, requires_grad=True)
     weight = torch.tensor([7.0, 5.0, 1.0, 4.0], dtype=torch.float64)
     (soft_rank(x, 0.5) * weight).sum().backward()
@@ -129,25 +138,28 @@ def test_a_small_strength_gives_average_ranks(method, kind, n):
     np.testing.assert_allclose(soft_rank(x, 1e-7, method), expected, rtol=0, atol=1e-9)
 
 
-def test_ties_are_exact_however_small_the_strength():
+def test_ties_are_exact_however_small_the_strength(way):
     x = torch.tensor([5.0, 0.0, 5.0, 1.0, 0.0, 1e4, 0.0])
     expected = torch.tensor([5.5, 2.0, 5.5, 4.0, 2.0, 7.0, 2.0])
     assert torch.equal(soft_rank(x, 1e-15), expected)
 
 
-def test_a_far_outlier_costs_no_digits():
+@pytest.mark.parametrize('sign', [1, -1])
+def test_a_far_outlier_costs_no_digits(way, sign):
     x = torch.tensor([0.0, 0.4, 2.5, 2.9, 5.5, 0.0], dtype=torch.float64)
     ranks = []
     for outlier in (1e2, 1e18):
-        x[-1] = outlier
-        ranks.append(soft_rank(x, 5 / outlier))  # units of 1
+        x[-1] = sign * outlier
+        ranks.append(soft_rank(x, 5 / (x.max() - x.min()).item()))  # units of 1
     torch.testing.assert_close(ranks[1], ranks[0], rtol=0, atol=1e-12)
     # Less (1, ..., 5): (-1, -1.6, -0.5, -1.1, 0.5), of which pairs pool at -1.3 and -0.8.
     expected = torch.tensor([1.3, 1.7, 3.3, 3.7, 5.0, 6.0], dtype=torch.float64)
+    if sign < 0:
+        expected = torch.cat((expected[:-1] + 1, expected.new_ones(1)))
     torch.testing.assert_close(ranks[0], expected)
 
 
-def test_exact_where_all_gaps_are_wide_enough():
+def test_exact_where_all_gaps_are_wide_enough(way):
     x = torch.tensor([0.0, 1.0, 2.1, 3.3, 4.0], dtype=torch.float64, requires_grad=True)
     below, above = soft_rank(x, 0.69), soft_rank(x, 0.8)  # the narrowest gap is 0.7 of the mean
     assert torch.equal(below, torch.arange(1.0, 6.0, dtype=torch.float64))
@@ -169,7 +181,7 @@ def test_a_large_strength_gives_an_affine_map(method):
 @BOTH
 @pytest.mark.parametrize('strength', [0.1, 0.3, 2.0])
 @pytest.mark.parametrize('kind', ['normal', 'peaked'])
-def test_gradcheck_at_a_constant_unit(monkeypatch, method, strength, kind):
+def test_gradcheck_at_a_constant_unit(way, monkeypatch, method, strength, kind):
     x = rows(9, kind, batch=(2, 3)).requires_grad_()
     freeze_unit(monkeypatch)
     assert torch.autograd.gradcheck(lambda a: soft_rank(a, strength, method), x)
@@ -192,7 +204,7 @@ def test_gradient_has_a_constant_unit(method):
     torch.testing.assert_close(x.grad.sum(1), torch.zeros(4, dtype=x.dtype))
 
 
-def test_tied_values_share_rank_and_get_centred_gradients():
+def test_tied_values_share_rank_and_get_centred_gradients(way):
     x = torch.tensor([1.0, 0.0, 1.0, 1.0, 9.0], dtype=torch.float64, requires_grad=True)
     ranks = soft_rank(x, 0.1)
     assert ranks.tolist() == [3.0, 1.0, 3.0, 3.0, 5.0]
@@ -204,7 +216,7 @@ def test_tied_values_share_rank_and_get_centred_gradients():
 
 
 @BOTH
-def test_batches_and_rows_agree(method):
+def test_batches_and_rows_agree(way, method):
     x = rows(30, 'peaked', batch=(2, 3)).requires_grad_()
     weight = rows(30, batch=(2, 3), seed=1)
     together = soft_rank(x, 0.4, method)
@@ -248,7 +260,7 @@ def test_invariances(method, strength):
 
 @pytest.mark.parametrize('n', [100, 1000])
 @pytest.mark.parametrize('kind', ['normal', 'peaked', 'heavy'])
-def test_float32_is_as_good_as_its_digits(n, kind):
+def test_float32_is_as_good_as_its_digits(way, n, kind):
     x = rows(n, kind, dtype=torch.float32).requires_grad_()
     double = x.detach().double().requires_grad_()
     weight = rows(n, seed=1)
@@ -259,37 +271,20 @@ def test_float32_is_as_good_as_its_digits(n, kind):
     torch.testing.assert_close(x.grad, double.grad.float(), rtol=1e-5, atol=1e-5)
 
 
-def test_rounds_are_few_where_neighbours_alone_would_need_many(monkeypatch):
-    """Dense in the middle and ever wider outwards: the block grows by one value a round."""
-    calls = []
-    original = module._drop_above_far_chords
-
-    def spy(*arguments, **options):
-        calls.append(1)
-        return original(*arguments, **options)
-
-    gaps = torch.linspace(-1, 1, 1999, dtype=torch.float64).abs() + 1e-9
-    x = torch.cat((torch.zeros(1, dtype=torch.float64), gaps.cumsum(0)))
-    expected = by_isotonic_regression(x.numpy(), 1.2)
-    monkeypatch.setattr(module, '_drop_above_far_chords', spy)
-    np.testing.assert_allclose(soft_rank(x, 1.2), expected, rtol=0, atol=1e-8)
-    far_rounds = len(calls)
-    assert 1 <= far_rounds <= 5
-
-    def neighbours_only(points, drawn):
-        calls.append(1)
-        return points
-
-    monkeypatch.setattr(module, '_drop_above_far_chords', neighbours_only)
-    calls.clear()
-    np.testing.assert_allclose(soft_rank(x, 1.2), expected, rtol=0, atol=1e-8)
-    assert len(calls) > 20 * far_rounds
+def test_waits_for_no_device_but_a_cpu():
+    """A tensor without data has nothing to tell the host, and raises if it is asked."""
+    x = torch.randn(4, 100, device='meta', requires_grad=True)
+    ranks = module._Projection.apply(x, 0.5)
+    ranks.sum().backward()
+    assert ranks.shape == x.grad.shape == (4, 100)
+    with pytest.raises(NotImplementedError, match='nonzero'):
+        by_dropping(torch.zeros(2, 3, device='meta'))
 
 
 @BOTH
 @pytest.mark.parametrize('fill', [0.0, 0.1, -6e4])
 @pytest.mark.parametrize('n', [1, 5])
-def test_constant_rows_are_in_the_middle_without_gradient(method, fill, n):
+def test_constant_rows_are_in_the_middle_without_gradient(way, method, fill, n):
     x = torch.full((2, n), fill)
     x = torch.cat((x, torch.randn(1, n))).requires_grad_()
     ranks = soft_rank(x, method=method)
@@ -300,7 +295,7 @@ def test_constant_rows_are_in_the_middle_without_gradient(method, fill, n):
 
 
 @BOTH
-def test_an_empty_batch(method):
+def test_an_empty_batch(way, method):
     x = torch.zeros(0, 5, requires_grad=True)
     ranks = soft_rank(x, method=method)
     ranks.sum().backward()
@@ -310,7 +305,7 @@ def test_an_empty_batch(method):
 @BOTH
 @pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
 @pytest.mark.parametrize('whole', [False, True])
-def test_a_diverged_row_is_not_hidden_and_touches_no_other(method, bad, whole):
+def test_a_diverged_row_is_not_hidden_and_touches_no_other(way, method, bad, whole):
     x = rows(6, batch=(3,))
     expected = soft_rank(x, method=method)
     x[1, slice(None) if whole else 2] = bad
