@@ -38,6 +38,36 @@ def test_pcka_speed(run):
     assert printed.count('indexing loop') == 2
 
 
+def test_rank_speed(run):
+    sizes, counts = ((8, 10), (4, 30)), (2, 4)
+    measured, printed = run('benchmarks/rank_speed.py', SIZES=sizes, ROW_COUNTS=counts)
+    assert len(measured['seconds']) == 4  # two sizes at two strengths
+    assert [*measured['seconds by rows']] == ['2', '4']
+    assert '8 x 10, strength 0.5' in printed
+
+
+@pytest.mark.slow
+def test_step_time(run):
+    options = ('--methods', 'fkd', 'dlkd')
+    measured, printed = run('benchmarks/step_time.py', *options, SCENES=2, IMAGES=8)
+    kinds = ('detectors', 'classifiers')
+    assert [*measured] == [f'{kind}, {method}' for kind in kinds for method in ('fkd', 'dlkd')]
+    for seconds in measured.values():
+        assert [*seconds] == ['student step', 'teacher forward', 'distilled step']
+    assert '| classifiers, dlkd |' in printed
+
+
+def test_teacher_speed(run):
+    config = dict(cfg_path='mmkd::digits/gfl_r18w48_fpn_digits.py')
+    models = dict(digits=(config, (2, 3, 64, 64)))
+    measured, printed = run('benchmarks/teacher_speed.py', '--eager', MODELS=models)
+    differences = {name: row['difference'] for name, row in measured['digits'].items()}
+    assert differences['features'] == 0
+    assert differences['channels_last'] < 1e-4 < differences['bf16'] < 0.1
+    assert not any('compile' in name for name in differences)
+    assert 'digits, 2 x 3 x 64 x 64' in printed
+
+
 def test_a_benchmark_says_what_is_wrong_with_its_options(run, capsys):
     with pytest.raises(SystemExit):
         run('benchmarks/pcka_speed.py', '--repeats', '0')
