@@ -3,7 +3,8 @@
 MMEngine 0.10 asks ``pkg_resources``, which setuptools no longer ships and which does not see
 editable installs; the import system knows both. ``mmkd::`` joins the packages whose configs can
 be inherited; their types without a prefix are looked up where those of a local config are, since
-mmkd's own carry one.
+mmkd's own carry one. A config that is where its name says is taken from there: MMEngine reads a
+hundred metafiles first, for each of a dozen base configs.
 """
 
 import importlib.util
@@ -49,6 +50,16 @@ def _know_mmkd(config_utils: ModuleType) -> None:
     config_utils.MODULE2PACKAGE['mmkd'] = 'mmkd'
 
 
+def _look_in_place_first(config_utils: ModuleType) -> None:
+    search = config_utils._get_external_cfg_path
+
+    def find(package_path: str, cfg_file: str) -> str:
+        path = osp.join(package_path, '.mim', 'configs', cfg_file)
+        return path if osp.isfile(path) else search(package_path, cfg_file)
+
+    rebind(config_utils, '_get_external_cfg_path', find)
+
+
 def _leave_scope_to_the_heir(config: ModuleType) -> None:
     find = config.Config._get_cfg_path
 
@@ -60,7 +71,8 @@ def _leave_scope_to_the_heir(config: ModuleType) -> None:
 
 
 def apply() -> None:
-    """Patch the three modules of MMEngine."""
+    """Patch three modules of MMEngine."""
     after_import('mmengine.utils.package_utils', _use_import_system)
     after_import('mmengine.config.utils', _know_mmkd)
+    after_import('mmengine.config.utils', _look_in_place_first)
     after_import('mmengine.config.config', _leave_scope_to_the_heir)

@@ -13,8 +13,11 @@ from mmkd.functional.cka import Gram, compare_grams, row_gradient
 from mmkd.functional.patch_bands import PatchCutter
 from mmkd.functional.patches import PatchLayout
 
-# Pixels of a chunk's maps: with all that is made of them a few MB, about the cache of a core.
-_CHUNK_PIXELS = 2**18
+# Pixels of a chunk's maps for each thread: with all that is made of them a few MB, about the cache
+# of a core. Smaller chunks wait for the threads more than they compute.
+_CHUNK_PIXELS = 2**19
+# With fewer, nothing is gained on the way that computes all groups at once.
+_FEWEST_CHUNKS = 4
 # Dimension of a map (B, C, H, W) that counts the groups.
 _GROUPS = {'channel': 1, 'batch': 0}
 
@@ -25,7 +28,9 @@ def can_be_chunked(student: Tensor, teacher: Tensor, layout: PatchLayout) -> boo
         return False
     rows, columns = (-(-side // layout.patch_size) for side in student.shape[2:])
     maps = student.shape[1 - _GROUPS[layout.average]]
-    return rows * columns <= maps * layout.patch_size**2
+    if rows * columns > maps * layout.patch_size**2:
+        return False
+    return student.numel() >= _FEWEST_CHUNKS * _chunk_pixels()
 
 
 def chunked_pcka(
@@ -84,10 +89,12 @@ class _ChunkedPCKA(torch.autograd.Function):
             if ctx.center:
                 patches -= patches.mean(0)
             gradient = row_gradient(gradient * (scale / len(source)), ctx.center)
-            product = torch.empty_like(patches)
-            torch.bmm(gradient, patches.transpose(0, 1), out=product.transpose(0, 1))
-            grouped_result[groups] = cutter.join(product)
+            grouped_result[groups] = cutter.join_product(gradient)
         return result, None, None, None, None
+
+
+def _chunk_pixels() -> int:
+    return _CHUNK_PIXELS * torch.get_num_threads()
 
 
 def _grouped(feature: Tensor, layout: PatchLayout) -> Tensor:
@@ -99,7 +106,7 @@ def _chunks(
     shape: torch.Size, layout: PatchLayout, dtype: torch.dtype
 ) -> Iterator[tuple[slice, PatchCutter]]:
     """Ranges of the groups, and what cuts them."""
-    step = max(1, _CHUNK_PIXELS // math.prod(shape[1:]))
+    step = max(1, _chunk_pixels() // math.prod(shape[1:]))
 
     @cache  # all ranges but the last are of one length
     def cutter_of(groups: int) -> PatchCutter:

@@ -63,6 +63,7 @@ class PatchCutter:
         self._lines = self._strips.view(-1, width)
         self._patches = self._maps.new_empty(columns, len(self._lines), patch_size)
         self._shape = (rows * columns, groups, depth * patch_size**2)
+        self._product: Tensor | None = None
 
     def cut(self, maps: Tensor) -> Tensor:
         """Patches, shape (N, G, D p p) in column-major order, of maps of any layout and dtype."""
@@ -72,6 +73,14 @@ class PatchCutter:
         for patch, band in zip(self._patches, self._columns, strict=True):
             torch.mm(self._lines[:, band.pixels], band.weights, out=patch)
         return self._patches.view(self._shape)
+
+    def join_product(self, weights: Tensor) -> Tensor:
+        """:meth:`join` of the patches that were cut last, times weights (G, N, N)."""
+        rows = self._patches.view(self._shape).transpose(0, 1)
+        if self._product is None:
+            self._product = rows.new_empty(rows.shape)
+        rows.copy_(torch.bmm(weights, rows, out=self._product))
+        return self.join(self._patches)
 
     def join(self, patches: Tensor) -> Tensor:
         """Adjoint of :meth:`cut`: the gradient of maps from that of their patches, contiguous."""

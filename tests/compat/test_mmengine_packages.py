@@ -5,6 +5,7 @@ import sys
 
 import mmdet
 import mmengine.config.config
+import mmengine.config.utils
 import mmengine.hub.hub
 import mmengine.utils
 import pytest
@@ -80,6 +81,28 @@ def test_config_inherits_from_a_package(package, checkpoint_hook, tmp_path):
     child = tmp_path / 'child.py'
     child.write_text(f"_base_ = '{package}::_base_/default_runtime.py'\n")
     assert Config.fromfile(child).default_hooks.checkpoint.type == checkpoint_hook
+
+
+def test_configs_that_are_in_their_place_need_no_metafile(monkeypatch, tmp_path):
+    read = []
+    load = mmengine.config.utils.load
+    monkeypatch.setattr(mmengine.config.utils, 'load', lambda path: read.append(path) or load(path))
+    child = tmp_path / 'child.py'
+    child.write_text("_base_ = 'mmdet::gfl/gfl_r50_fpn_1x_coco.py'\n")
+    assert Config.fromfile(child).model.type == 'GFL'
+    assert read == []
+
+
+def test_other_configs_are_looked_up_in_the_metafiles(tmp_path):
+    (tmp_path / '.mim').mkdir()
+    (tmp_path / '.mim/model-index.yml').write_text('Import: [metafile.yml]')
+    (tmp_path / '.mim/metafile.yml').write_text('Models: [{Name: one, Config: configs/deep/one}]')
+    (tmp_path / 'configs/deep').mkdir(parents=True)
+    (tmp_path / 'configs/deep/one').write_text('')
+    find = mmengine.config.config._get_external_cfg_path
+    assert find(str(tmp_path), 'deep/one.py') == str(tmp_path / 'configs/deep/one')
+    with pytest.raises(ValueError, match='got deep/two'):
+        find(str(tmp_path), 'deep/two.py')
 
 
 def test_own_configs_are_the_ones_of_the_repository():

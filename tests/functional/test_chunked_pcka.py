@@ -25,7 +25,13 @@ def value_and_gradient(function, student, teacher, *options):
 @pytest.fixture(params=[1, 2 * 10 * 13 * 2, 2**19], ids=['each alone', 'unequal', 'all at once'])
 def chunks(request, monkeypatch):
     """Chunks of one, two (of five channels) and all groups."""
-    monkeypatch.setattr('mmkd.functional.chunked_pcka._CHUNK_PIXELS', request.param)
+    monkeypatch.setattr('mmkd.functional.chunked_pcka._chunk_pixels', lambda: request.param)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Maps as small as those of these tests are cut into chunks."""
+    monkeypatch.setattr('mmkd.functional.chunked_pcka._chunk_pixels', lambda: 1)
 
 
 @pytest.mark.parametrize('average', ['channel', 'batch'])
@@ -51,7 +57,7 @@ def test_equals_the_plain_computation_in_float32_on_a_pyramid_level():
 
 @pytest.mark.parametrize('options', [{}, {'center': False}, {'unbiased': True}, {'fit': 'pad'}])
 @pytest.mark.parametrize('average', ['channel', 'batch'])
-def test_gradcheck_of_the_student(average, options):
+def test_gradcheck_of_the_student(small, average, options):
     student, teacher = maps((2, 2, 5, 6))
     layout = PatchLayout(3, average, options.get('fit', 'resize'))
     assert can_be_chunked(student, teacher, layout)
@@ -61,7 +67,7 @@ def test_gradcheck_of_the_student(average, options):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision_is_upcast_before_anything(dtype):
+def test_half_precision_is_upcast_before_anything(small, dtype):
     student, teacher = (t.to(dtype) for t in maps(dtype=torch.float32))
     value, gradient = value_and_gradient(pcka, student, teacher, 4)
     expected = value_and_gradient(pcka, student.float(), teacher.float(), 4)
@@ -70,7 +76,7 @@ def test_half_precision_is_upcast_before_anything(dtype):
     assert torch.equal(gradient, expected[1].to(dtype))
 
 
-def test_layouts_in_memory_do_not_matter():
+def test_layouts_in_memory_do_not_matter(small):
     student, teacher = maps()
     expected = value_and_gradient(pcka, student, teacher, 4)
     last = student.contiguous(memory_format=torch.channels_last)
@@ -80,7 +86,7 @@ def test_layouts_in_memory_do_not_matter():
     assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_either_in_float64_gives_float64():
+def test_either_in_float64_gives_float64(small):
     student, teacher = maps(dtype=torch.float32)
     for pair in ((student.double(), teacher), (student, teacher.double())):
         value, gradient = value_and_gradient(pcka, *pair, 4)
@@ -96,14 +102,14 @@ def test_keeps_only_the_student_and_square_matrices_for_backward():
     assert sum(tensor.numel() for tensor in others) == 8 * patches**2
 
 
-def test_backward_can_be_repeated():
+def test_backward_can_be_repeated(small):
     student, teacher = maps()
     value = pcka(student.requires_grad_(), teacher, 4)
     first = torch.autograd.grad(value, student, retain_graph=True)
     assert torch.equal(first[0], torch.autograd.grad(value, student)[0])
 
 
-def test_without_gradients_the_value_is_the_same():
+def test_without_gradients_the_value_is_the_same(small):
     student, teacher = maps()
     expected, _ = value_and_gradient(pcka, student, teacher, 4)
     assert torch.equal(pcka(student, teacher, 4), expected)
@@ -119,7 +125,7 @@ def test_without_gradients_the_value_is_the_same():
         ((2, 5, 10, 13), LAYOUT, True),  # a gradient of the teacher is wanted
     ],
 )
-def test_what_it_does_not_serve_is_computed_the_plain_way(shape, layout, learns):
+def test_what_it_does_not_serve_is_computed_the_plain_way(small, shape, layout, learns):
     student, teacher = maps(shape)
     teacher.requires_grad_(learns)
     assert not can_be_chunked(student, teacher, layout)
@@ -130,3 +136,12 @@ def test_what_it_does_not_serve_is_computed_the_plain_way(shape, layout, learns)
     inputs = (student, teacher) if learns else (student,)
     gradients = (torch.autograd.grad(v, inputs) for v in (value, expected))
     torch.testing.assert_close(*gradients, rtol=0, atol=0)
+
+
+def test_small_maps_are_computed_at_once():
+    channel = torch.zeros(2, 1, 64, 96)
+    pixels = 2**19 * torch.get_num_threads()
+    fewest = -(-4 * pixels // channel.numel())  # channels that make four chunks
+    for channels, chunked in ((fewest - 1, False), (fewest, True)):
+        wide = channel.expand(-1, channels, -1, -1)
+        assert can_be_chunked(wide, wide, LAYOUT._replace(patch_size=16)) == chunked

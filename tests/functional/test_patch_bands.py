@@ -36,6 +36,17 @@ def test_join_is_the_adjoint_of_cut(size, fit):
     torch.testing.assert_close((cut * patches).sum(), (maps * cutter.join(patches)).sum())
 
 
+def test_join_product_is_the_adjoint_of_the_weighted_patches():
+    maps = torch.randn(2, 3, 10, 13, dtype=torch.float64)
+    cutter = PatchCutter(maps.shape, P, 'resize', torch.float64)
+    rows = cutter.cut(maps).clone().transpose(0, 1)
+    for _ in range(2):  # what the first leaves behind does not matter
+        weights = torch.randn(2, rows.shape[1], rows.shape[1], dtype=torch.float64)
+        expected = cutter.join((weights @ rows).transpose(0, 1).contiguous()).clone()
+        cutter.cut(maps)
+        torch.testing.assert_close(cutter.join_product(weights), expected)
+
+
 def test_a_cutter_forgets_what_it_cut_before():
     first, second = torch.randn(2, 2, 1, 10, 13)
     cutter = PatchCutter(first.shape, P, 'pad', torch.float32)
