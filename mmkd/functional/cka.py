@@ -121,24 +121,51 @@ def row_gradient(grad: Tensor, center: bool) -> Tensor:
 
 def compare_grams(first: Gram, second: Gram, unbiased: bool = False) -> tuple[Tensor, Tensor]:
     """Cosine of two Gram matrices, and where it is undefined because one vanishes."""
-    k, k_vanishing = _unit(first, unbiased)
-    l, l_vanishing = _unit(second, unbiased)  # noqa: E741  (K and L are the literature's names)
-    # For unit vectors cos = 1 - |k - l|^2 / 2: at most 1, and exactly 1 with no gradient if equal.
-    return 1 - (k - l).square().sum((-2, -1)) / 2, k_vanishing | l_vanishing
+    k, k_vanishing = _scaled_gram(first, unbiased)
+    l, l_vanishing = _scaled_gram(second, unbiased)  # noqa: E741  (K and L: the literature's names)
+    return _Cosine.apply(*torch.broadcast_tensors(k, l)), k_vanishing | l_vanishing
 
 
-def _unit(k: Gram, unbiased: bool) -> tuple[Tensor, Tensor]:
-    """Gram matrix at unit Frobenius norm (U-centred first if unbiased), and where it vanishes."""
+class _Cosine(torch.autograd.Function):
+    """Cosine of matrices, with a gradient in closed form: a third of autograd's passes over them.
+
+    For unit vectors cos = 1 - |k - l|^2 / 2: at most 1, and exactly 1 with no gradient if equal.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, k: Tensor, l: Tensor) -> Tensor:  # noqa: E741
+        k_norm, l_norm = (norm.masked_fill(norm == 0, 1.0) for norm in (_norm(k), _norm(l)))
+        k = k / k_norm
+        difference = k - l / l_norm
+        distance = difference.square().sum((-2, -1), keepdim=True) / 2
+        ctx.save_for_backward(k, difference, distance, k_norm, l_norm)
+        return 1 - distance[..., 0, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        k, difference, distance, k_norm, l_norm = ctx.saved_tensors
+        grad = grad[..., None, None]
+        of_k = of_l = None
+        if ctx.needs_input_grad[0]:  # (l - k cos) / |K|
+            of_k = torch.addcmul(-difference, k, distance).mul_(grad / k_norm)
+        if ctx.needs_input_grad[1]:  # (k - l cos) / |L|
+            of_l = torch.addcmul(difference, k - difference, distance).mul_(grad / l_norm)
+        return of_k, of_l
+
+
+def _scaled_gram(k: Gram, unbiased: bool) -> tuple[Tensor, Tensor]:
+    """Gram matrix of trace 1 (then U-centred if unbiased), and where it vanishes."""
     trace = k.matrix.detach().diagonal(dim1=-2, dim2=-1).sum(-1)
     vanishing = _vanishes(trace, k.removed)
-    # The result is scale invariant: dividing by the trace, a constant, keeps squares in range.
+    # The cosine is scale invariant: dividing by the trace, a constant, keeps squares in range.
     matrix = k.matrix / trace.masked_fill(vanishing, 1.0)[..., None, None]
     if unbiased:
-        before = _norm(matrix.detach())
+        before = _norm(matrix.detach())[..., 0, 0]
         matrix = _u_center(matrix)
-        vanishing = vanishing | (_norm(matrix.detach()) <= _tolerance(matrix) * before)
-    norm = _norm(matrix).masked_fill(vanishing, 1.0)
-    return matrix / norm[..., None, None], vanishing
+        after = _norm(matrix.detach())[..., 0, 0]
+        vanishing = vanishing | (after <= _tolerance(matrix) * before)
+    return matrix, vanishing
 
 
 def _u_center(k: Tensor) -> Tensor:
@@ -201,7 +228,7 @@ def _tolerance(x: Tensor) -> float:
 
 
 def _norm(matrix: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(matrix, dim=(-2, -1))
+    return torch.linalg.vector_norm(matrix, dim=(-2, -1), keepdim=True)
 
 
 def _check(x: Tensor, y: Tensor, center: bool, unbiased: bool) -> None:
