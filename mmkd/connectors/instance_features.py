@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mmkd.connectors.batch import BatchConnector
 from mmkd.connectors.instance_boxes import ground_truth_boxes, jittered
+from mmkd.connectors.mean_roi_align import MeanRoIAlign
 from mmkd.functional.checks import as_levels, check_positive, check_positive_int
 from mmkd.registry import MODELS
 
@@ -21,7 +22,7 @@ class Pooled(NamedTuple):
     recorded: tuple[Tensor, ...]  # held, so that no other map takes its identity
     how: tuple
     num_views: int
-    rows: Tensor  # (num_views * N, C, output_size, output_size)
+    rows: Tensor  # num_views * N
 
 
 @MODELS.register_module()
@@ -69,11 +70,13 @@ class InstanceFeatures(BatchConnector):
             finest_scale = CELLS * strides[0]
         check_positive('finest_scale', finest_scale)
         self.mean, self.num_views, self.jitter = mean, num_views, jitter
-        self._how = ((*strides,), output_size, finest_scale, jitter)
+        self._how = ((*strides,), output_size, mean, finest_scale, jitter)
         self.extractor = MODELS.build(
             dict(
                 type='mmdet.SingleRoIExtractor',
-                roi_layer=dict(type='RoIAlign', output_size=output_size, sampling_ratio=0),
+                roi_layer=dict(type=MeanRoIAlign, bins=output_size)
+                if mean
+                else dict(type='RoIAlign', output_size=output_size, sampling_ratio=0),
                 out_channels=1,  # those of the features, in the forward pass
                 featmap_strides=[*strides],
                 finest_scale=finest_scale,
@@ -104,7 +107,7 @@ class InstanceFeatures(BatchConnector):
         if rows is None:
             rows = self._pool(levels)
             self.batch.shared.append(Pooled(levels, self._how, self.num_views, rows))
-        return rows.mean((2, 3)) if self.mean else rows
+        return rows.flatten(1) if self.mean else rows
 
     def _pooled_before(self, levels: tuple[Tensor, ...]) -> Tensor | None:
         for pooled in self.batch.shared:
