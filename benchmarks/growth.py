@@ -99,8 +99,8 @@ def contrastive(student: Tensor, teacher: Tensor) -> Tensor:
 
 FKD, CCKD, DLKD = F.feature_kernel_distance, F.correlation_congruence, F.knowledge_correlation
 SWEEPS = [
-    Sweep('pcka', 'B', 'n', sizes(4), lambda n: step(F.pcka, n, 64, 32, 32, patch_size=8)),
-    Sweep('pcka', 'C', 'n', sizes(16), lambda n: step(F.pcka, 4, n, 64, 64, patch_size=16)),
+    Sweep('pcka', 'B', 'n', sizes(4), lambda n: step(F.pcka, n, 64, 64, 64, patch_size=16)),
+    Sweep('pcka', 'C', 'n', sizes(16), lambda n: step(F.pcka, 4, n, 128, 128, patch_size=32)),
     Sweep('pcka, patches of 8 x 8', 'N', 'n²', sizes(16), pcka_of_patches),
     Sweep('pcka, one map', 'N', 'n', sizes(4, 4, 5), pcka_of_finer_patches),
     Sweep('cka', 'B', 'n²', sizes(32), lambda n: step(F.cka, n, 1024)),

@@ -15,9 +15,9 @@ from mmkd.functional.patches import PatchLayout
 
 # Pixels of a chunk's maps for each thread: with all that is made of them a few MB, about the cache
 # of a core. Smaller chunks wait for the threads more than they compute.
-_CHUNK_PIXELS = 2**18
+_CHUNK_PIXELS = 2**19
 # With fewer, nothing is gained on the way that computes all groups at once.
-_FEWEST_CHUNKS = 16
+_FEWEST_CHUNKS = 8
 # Dimension of a map (B, C, H, W) that counts the groups.
 _GROUPS = {'channel': 1, 'batch': 0}
 

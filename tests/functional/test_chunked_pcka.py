@@ -140,8 +140,8 @@ def test_what_it_does_not_serve_is_computed_the_plain_way(small, shape, layout, 
 
 def test_small_maps_are_computed_at_once():
     channel = torch.zeros(2, 1, 64, 96)
-    pixels = 2**18 * torch.get_num_threads()
-    fewest = -(-16 * pixels // channel.numel())  # channels that make sixteen chunks
+    pixels = 2**19 * torch.get_num_threads()
+    fewest = -(-8 * pixels // channel.numel())  # channels that make eight chunks
     for channels, chunked in ((fewest - 1, False), (fewest, True)):
         wide = channel.expand(-1, channels, -1, -1)
         assert can_be_chunked(wide, wide, LAYOUT._replace(patch_size=16)) == chunked
