@@ -26,7 +26,11 @@ def can_be_chunked(student: Tensor, teacher: Tensor, layout: PatchLayout) -> boo
     """Whether :func:`chunked_pcka` serves these maps, (B, C, H, W) each, and is the faster way."""
     if student.device.type != 'cpu' or teacher.requires_grad or layout.average not in _GROUPS:
         return False
-    rows, columns = (-(-side // layout.patch_size) for side in student.shape[2:])
+    height, width = student.shape[2:]
+    stretched = height % layout.patch_size or width % layout.patch_size
+    if layout.fit != 'resize' or not stretched:
+        return False  # to cut alone is a copy, which products do not undercut
+    rows, columns = -(-height // layout.patch_size), -(-width // layout.patch_size)
     maps = student.shape[1 - _GROUPS[layout.average]]
     if rows * columns > maps * layout.patch_size**2:
         return False

@@ -59,10 +59,10 @@ def test_equals_the_plain_computation_in_float32_on_a_pyramid_level():
 @pytest.mark.parametrize('average', ['channel', 'batch'])
 def test_gradcheck_of_the_student(small, average, options):
     student, teacher = maps((2, 2, 5, 6))
-    layout = PatchLayout(3, average, options.get('fit', 'resize'))
-    assert can_be_chunked(student, teacher, layout)
+    layout = PatchLayout(4, average, options.get('fit', 'resize'))
+    center, unbiased = options.get('center', True), options.get('unbiased', False)
     assert torch.autograd.gradcheck(
-        lambda s: pcka(s, teacher, 3, average=average, **options), student.requires_grad_()
+        lambda s: chunked_pcka(s, teacher, layout, center, unbiased), student.requires_grad_()
     )
 
 
@@ -123,13 +123,15 @@ def test_without_gradients_the_value_is_the_same(small):
         ((2, 5, 10, 13), LAYOUT._replace(average='spatial'), False),  # D is strided
         ((1, 5, 10, 13), LAYOUT._replace(patch_size=2), False),  # 35 patches of 4 values
         ((2, 5, 10, 13), LAYOUT, True),  # a gradient of the teacher is wanted
+        ((2, 5, 12, 16), LAYOUT, False),  # nothing is stretched
     ],
 )
 def test_what_it_does_not_serve_is_computed_the_plain_way(small, shape, layout, learns):
     student, teacher = maps(shape)
     teacher.requires_grad_(learns)
     assert not can_be_chunked(student, teacher, layout)
-    assert can_be_chunked(student, teacher.detach(), LAYOUT)
+    assert not can_be_chunked(*maps(), LAYOUT._replace(fit='pad'))
+    assert can_be_chunked(*maps(), LAYOUT)
     value = pcka(student.requires_grad_(), teacher, layout.patch_size, average=layout.average)
     expected = whole_pcka(student, teacher, layout)
     assert torch.equal(value, expected)
@@ -139,7 +141,7 @@ def test_what_it_does_not_serve_is_computed_the_plain_way(small, shape, layout, 
 
 
 def test_small_maps_are_computed_at_once():
-    channel = torch.zeros(2, 1, 64, 96)
+    channel = torch.zeros(2, 1, 64, 90)
     pixels = 2**19 * torch.get_num_threads()
     fewest = -(-8 * pixels // channel.numel())  # channels that make eight chunks
     for channels, chunked in ((fewest - 1, False), (fewest, True)):
