@@ -6,18 +6,16 @@ by one process without workers, preprocessing included. Ratios are taken within 
     python benchmarks/batches.py --repeats 9
 """
 
-import argparse
-import platform
-import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import numpy as np
-import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.registry import TRANSFORMS
+from timing import in_turn, parser_of, ratios, spread, start, write_json
 
 import mmkd.registry  # noqa: F401
 from mmkd.datasets import InMemoryDataset
@@ -28,15 +26,6 @@ PIPELINE = (
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 )
-
-
-def parse_args() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--repeats', type=int, default=9)
-    parser.add_argument('--device', default='cpu')
-    return parser.parse_args()
 
 
 def loaders(device: str) -> dict[str, Callable[[], dict]]:
@@ -61,35 +50,22 @@ def loaders(device: str) -> dict[str, Callable[[], dict]]:
     }
 
 
-def seconds(load: Callable[[], dict], preprocess: torch.nn.Module, device: str) -> float:
-    """Wall time of ten preprocessed batches."""
-    start = time.perf_counter()
-    for _ in range(10):
-        preprocess(load(), training=True)
-    if device.startswith('cuda'):
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def main() -> None:
     """Time and print."""
-    args = parse_args()
-    torch.set_num_threads(args.threads)
+    args = start(parser_of(__doc__, repeats=9, threads=1))
     init_default_scope('mmpretrain')
     preprocess = ClsDataPreprocessor(mean=[129.3, 124.1, 112.4], std=[68.2, 65.4, 70.4])
     preprocess = preprocess.to(args.device)
-    timed = loaders(args.device)
-    for load in timed.values():
-        seconds(load, preprocess, args.device)
-    rows = [
-        {name: seconds(load, preprocess, args.device) for name, load in timed.items()}
-        for _ in range(args.repeats)
-    ]
-    slow, fast = timed
-    ratios = sorted(row[slow] / row[fast] for row in rows)
-    print(f'{platform.machine()}, {args.device}, {args.threads} threads, torch {torch.__version__}')
-    print(f'{slow} / {fast}: {median(ratios):.1f} ({ratios[0]:.1f}..{ratios[-1]:.1f})')
-    print(f'{fast}: {1e3 * median(row[fast] for row in rows) / 10:.1f} ms a batch')
+
+    def batch(load: Callable[[], dict]) -> None:
+        preprocess(load(), training=True)
+
+    candidates = {name: partial(batch, load) for name, load in loaders(args.device).items()}
+    times = in_turn(candidates, args.repeats, args.device, calls=10)
+    slow, fast = times
+    print(f'{slow} / {fast}: {spread(ratios(times[slow], times[fast]))}')
+    print(f'{fast}: {1e3 * median(times[fast]):.1f} ms a batch')
+    write_json(args, times)
 
 
 if __name__ == '__main__':

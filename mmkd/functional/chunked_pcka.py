@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mmkd.functional.cka import Gram, compare_grams, row_gradient
+from mmkd.functional.cka import Gram, compare_grams, gram, row_gradient
 from mmkd.functional.patch_bands import PatchCutter
 from mmkd.functional.patches import PatchLayout
 
@@ -72,8 +72,8 @@ class _ChunkedPCKA(torch.autograd.Function):
         source, target = _grouped(student, layout), _grouped(teacher, layout)
         similarities, gradients = [], []
         for groups, cutter in _chunks(source.shape, layout, ctx.dtype):
-            wanted = _gram(cutter.cut(target[groups]), center)
-            given = _gram(cutter.cut(source[groups]), center)
+            wanted = gram(cutter.cut(target[groups]).transpose(0, 1), center, overwrite=True)
+            given = gram(cutter.cut(source[groups]).transpose(0, 1), center, overwrite=True)
             similarity, gradient = _compare(given, wanted, unbiased, ctx.needs_input_grad[0])
             similarities.append(similarity)
             gradients.append(gradient)
@@ -121,25 +121,14 @@ def _chunks(
         yield slice(start, stop), cutter_of(stop - start)
 
 
-def _gram(patches: Tensor, center: bool) -> Gram:
-    """Gram matrices of patches (N, groups, D), which are centred in place."""
-    removed = patches.new_zeros(patches.shape[1])
-    if center:
-        mean = patches.mean(0)
-        removed = len(patches) * mean.square().sum(-1)
-        patches -= mean
-    rows = patches.transpose(0, 1)
-    return Gram(rows @ rows.mT, removed)
-
-
 def _compare(
     source: Gram, target: Gram, unbiased: bool, with_gradient: bool
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor | None]:
     """Similarities, and their gradient by the source's Gram matrix if that is wanted."""
     with torch.set_grad_enabled(with_gradient):
         matrix = source.matrix.detach().requires_grad_(with_gradient)
         similarity, vanishing = compare_grams(source._replace(matrix=matrix), target, unbiased)
         similarity = similarity.masked_fill(vanishing, 1.0)
         if not with_gradient:
-            return similarity, similarity
+            return similarity, None
         return similarity.detach(), torch.autograd.grad(similarity.sum(), matrix)[0]
