@@ -36,7 +36,7 @@ def ours(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def all_at_once(student: Tensor, teacher: Tensor) -> Tensor:
-    """The plain computation, which is ours where there is no faster one (on a GPU, say)."""
+    """The plain computation, which is ours where maps are small."""
     patch_size = patch_size_of(student)
     return 1 - whole_pcka(student, teacher, PatchLayout(patch_size, 'channel', 'resize'))
 

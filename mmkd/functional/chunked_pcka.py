@@ -1,40 +1,35 @@
-"""PCKA on CPUs, a few groups at a time, so that what is computed on the way stays in the cache."""
+"""PCKA a few groups at a time: little memory, and on CPUs what is computed stays in the cache."""
 
-import math
-from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mmkd.functional.cka import Gram, compare_grams, gram, row_gradient
-from mmkd.functional.patch_bands import PatchCutter
-from mmkd.functional.patches import PatchLayout
+from mmkd.functional.cka import Gram, compare_grams, gram, row_gradient, upcast
+from mmkd.functional.patches import PatchLayout, to_patches
 
-# Pixels of a chunk's maps for each thread: with all that is made of them a few MB, about the cache
-# of a core. Smaller chunks wait for the threads more than they compute.
-_CHUNK_PIXELS = 2**19
-# With fewer, nothing is gained on the way that computes all groups at once.
-_FEWEST_CHUNKS = 8
+# Pixels of a chunk for each thread of a CPU: with all that is made of them a few MB, about the
+# cache of a core. Smaller chunks wait for the threads more than they compute.
+_CPU_PIXELS = 2**18
+# Elsewhere launches count: chunks are no smaller than this, and no more than _MOST_CHUNKS.
+_DEVICE_PIXELS = 2**21
+_MOST_CHUNKS = 8
+# With fewer, little memory is spared.
+_FEWEST_CHUNKS = 4
 # Dimension of a map (B, C, H, W) that counts the groups.
 _GROUPS = {'channel': 1, 'batch': 0}
 
 
 def can_be_chunked(student: Tensor, teacher: Tensor, layout: PatchLayout) -> bool:
-    """Whether :func:`chunked_pcka` serves these maps, (B, C, H, W) each, and is the faster way."""
-    if student.device.type != 'cpu' or teacher.requires_grad or layout.average not in _GROUPS:
+    """Whether :func:`chunked_pcka` serves these maps, (B, C, H, W) each, and is the better way."""
+    if teacher.requires_grad or layout.average not in _GROUPS:
         return False
-    height, width = student.shape[2:]
-    stretched = height % layout.patch_size or width % layout.patch_size
-    if layout.fit != 'resize' or not stretched:
-        return False  # to cut alone is a copy, which products do not undercut
-    rows, columns = -(-height // layout.patch_size), -(-width // layout.patch_size)
+    rows, columns = (-(-size // layout.patch_size) for size in student.shape[2:])
     maps = student.shape[1 - _GROUPS[layout.average]]
     if rows * columns > maps * layout.patch_size**2:
         return False
-    return student.numel() >= _FEWEST_CHUNKS * _chunk_pixels()
+    return student.numel() >= _FEWEST_CHUNKS * _chunk_pixels(student)
 
 
 def chunked_pcka(
@@ -46,8 +41,8 @@ def chunked_pcka(
     and N x N matrices. No gradient flows into the teacher.
 
     Args:
-        student: Shape (B, C, H, W), on a CPU.
-        teacher: Shape (B, C, H, W), on a CPU.
+        student: Shape (B, C, H, W).
+        teacher: Shape (B, C, H, W).
         layout: How they are cut; ``average`` is ``'channel'`` or ``'batch'``.
         center: See :func:`pcka`.
         unbiased: See :func:`pcka`.
@@ -66,59 +61,46 @@ class _ChunkedPCKA(torch.autograd.Function):
         unbiased: bool,
     ) -> Tensor:
         ctx.layout, ctx.center = layout, center
-        ctx.dtype = torch.promote_types(
-            torch.promote_types(student.dtype, teacher.dtype), torch.float32
-        )
-        source, target = _grouped(student, layout), _grouped(teacher, layout)
-        similarities, gradients = [], []
-        for groups, cutter in _chunks(source.shape, layout, ctx.dtype):
-            wanted = gram(cutter.cut(target[groups]).transpose(0, 1), center, overwrite=True)
-            given = gram(cutter.cut(source[groups]).transpose(0, 1), center, overwrite=True)
-            similarity, gradient = _compare(given, wanted, unbiased, ctx.needs_input_grad[0])
-            similarities.append(similarity)
-            gradients.append(gradient)
-        ctx.save_for_backward(student, *gradients)
-        return torch.cat(similarities).mean()
+        given, wanted = (_grams(maps, layout, center) for maps in (student, teacher))
+        similarity, gradient = _compare(given, wanted, unbiased, ctx.needs_input_grad[0])
+        ctx.save_for_backward(student, gradient)
+        return similarity.mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        student, *gradients = ctx.saved_tensors
-        source = _grouped(student, ctx.layout)
+        student, gradient = ctx.saved_tensors
+        weights = row_gradient(gradient * (scale / len(gradient)), ctx.center)
+        if ctx.center:  # rows that sum to 0: the mean patch, not subtracted here, vanishes
+            weights -= weights.mean(-1, keepdim=True)
         result = torch.empty_like(student)
-        grouped_result = _grouped(result, ctx.layout)
-        chunks = _chunks(source.shape, ctx.layout, ctx.dtype)
-        for (groups, cutter), gradient in zip(chunks, gradients, strict=True):
-            patches = cutter.cut(source[groups])
-            if ctx.center:
-                patches -= patches.mean(0)
-            gradient = row_gradient(gradient * (scale / len(source)), ctx.center)
-            grouped_result[groups] = cutter.join_product(gradient)
+        parts = _chunks(result, ctx.layout)
+        factors = weights.split([part.shape[_GROUPS[ctx.layout.average]] for part in parts])
+        for maps, part, factor in zip(_chunks(student, ctx.layout), parts, factors, strict=True):
+            part.copy_(_map_gradient(maps, factor, ctx.layout))
         return result, None, None, None, None
 
 
-def _chunk_pixels() -> int:
-    return _CHUNK_PIXELS * torch.get_num_threads()
+def _chunk_pixels(maps: Tensor) -> int:
+    if maps.device.type == 'cpu':
+        return _CPU_PIXELS * torch.get_num_threads()
+    return max(_DEVICE_PIXELS, maps.numel() // _MOST_CHUNKS)
 
 
-def _grouped(feature: Tensor, layout: PatchLayout) -> Tensor:
-    """View of maps (B, C, H, W), groups first."""
-    return feature.transpose(0, 1) if _GROUPS[layout.average] else feature
+def _chunks(maps: Tensor, layout: PatchLayout) -> tuple[Tensor, ...]:
+    """Views of some groups each."""
+    groups = _GROUPS[layout.average]
+    step = _chunk_pixels(maps) * maps.shape[groups] // maps.numel()
+    return maps.split(max(1, step), groups)
 
 
-def _chunks(
-    shape: torch.Size, layout: PatchLayout, dtype: torch.dtype
-) -> Iterator[tuple[slice, PatchCutter]]:
-    """Ranges of the groups, and what cuts them."""
-    step = max(1, _chunk_pixels() // math.prod(shape[1:]))
-
-    @cache  # all ranges but the last are of one length
-    def cutter_of(groups: int) -> PatchCutter:
-        return PatchCutter((groups, *shape[1:]), layout.patch_size, layout.fit, dtype)
-
-    for start in range(0, shape[0], step):
-        stop = min(start + step, shape[0])
-        yield slice(start, stop), cutter_of(stop - start)
+def _grams(maps: Tensor, layout: PatchLayout, center: bool) -> Gram:
+    """Gram matrices of the patches of all groups."""
+    parts = [
+        gram(to_patches(upcast(chunk), **layout._asdict()), center, overwrite=True)
+        for chunk in _chunks(maps, layout)
+    ]
+    return Gram(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def _compare(
@@ -132,3 +114,11 @@ def _compare(
         if not with_gradient:
             return similarity, None
         return similarity.detach(), torch.autograd.grad(similarity.sum(), matrix)[0]
+
+
+def _map_gradient(maps: Tensor, factor: Tensor, layout: PatchLayout) -> Tensor:
+    """Gradient of maps whose patches' gradients are a factor (G, N, N) times the patches."""
+    maps = maps.detach().requires_grad_()
+    with torch.enable_grad(), torch.autocast(maps.device.type, enabled=False):
+        patches = to_patches(upcast(maps), **layout._asdict())
+        return torch.autograd.grad(patches, maps, factor @ patches.detach())[0]

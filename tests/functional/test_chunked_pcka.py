@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmkd.functional import pcka
-from mmkd.functional.chunked_pcka import can_be_chunked, chunked_pcka
+from mmkd.functional.chunked_pcka import _chunks, can_be_chunked, chunked_pcka
 from mmkd.functional.patches import PatchLayout
 from mmkd.functional.pcka import whole_pcka
 
@@ -25,13 +25,13 @@ def value_and_gradient(function, student, teacher, *options):
 @pytest.fixture(params=[1, 2 * 10 * 13 * 2, 2**19], ids=['each alone', 'unequal', 'all at once'])
 def chunks(request, monkeypatch):
     """Chunks of one, two (of five channels) and all groups."""
-    monkeypatch.setattr('mmkd.functional.chunked_pcka._chunk_pixels', lambda: request.param)
+    monkeypatch.setattr('mmkd.functional.chunked_pcka._chunk_pixels', lambda _: request.param)
 
 
 @pytest.fixture
 def small(monkeypatch):
     """Maps as small as those of these tests are cut into chunks."""
-    monkeypatch.setattr('mmkd.functional.chunked_pcka._chunk_pixels', lambda: 1)
+    monkeypatch.setattr('mmkd.functional.chunked_pcka._chunk_pixels', lambda _: 1)
 
 
 @pytest.mark.parametrize('average', ['channel', 'batch'])
@@ -102,6 +102,14 @@ def test_keeps_only_the_student_and_square_matrices_for_backward():
     assert sum(tensor.numel() for tensor in others) == 8 * patches**2
 
 
+def test_autocast_around_backward_changes_nothing(small):
+    student, teacher = maps(dtype=torch.float32)
+    _, expected = value_and_gradient(pcka, student, teacher, 4)
+    with torch.autocast('cpu', torch.bfloat16):
+        _, gradient = value_and_gradient(pcka, student, teacher, 4)
+    assert torch.equal(gradient, expected)
+
+
 def test_backward_can_be_repeated(small):
     student, teacher = maps()
     value = pcka(student.requires_grad_(), teacher, 4)
@@ -123,14 +131,12 @@ def test_without_gradients_the_value_is_the_same(small):
         ((2, 5, 10, 13), LAYOUT._replace(average='spatial'), False),  # D is strided
         ((1, 5, 10, 13), LAYOUT._replace(patch_size=2), False),  # 35 patches of 4 values
         ((2, 5, 10, 13), LAYOUT, True),  # a gradient of the teacher is wanted
-        ((2, 5, 12, 16), LAYOUT, False),  # nothing is stretched
     ],
 )
 def test_what_it_does_not_serve_is_computed_the_plain_way(small, shape, layout, learns):
     student, teacher = maps(shape)
     teacher.requires_grad_(learns)
     assert not can_be_chunked(student, teacher, layout)
-    assert not can_be_chunked(*maps(), LAYOUT._replace(fit='pad'))
     assert can_be_chunked(*maps(), LAYOUT)
     value = pcka(student.requires_grad_(), teacher, layout.patch_size, average=layout.average)
     expected = whole_pcka(student, teacher, layout)
@@ -142,8 +148,17 @@ def test_what_it_does_not_serve_is_computed_the_plain_way(small, shape, layout, 
 
 def test_small_maps_are_computed_at_once():
     channel = torch.zeros(2, 1, 64, 90)
-    pixels = 2**19 * torch.get_num_threads()
-    fewest = -(-8 * pixels // channel.numel())  # channels that make eight chunks
+    pixels = 2**18 * torch.get_num_threads()
+    fewest = -(-4 * pixels // channel.numel())  # channels that make four chunks
     for channels, chunked in ((fewest - 1, False), (fewest, True)):
         wide = channel.expand(-1, channels, -1, -1)
         assert can_be_chunked(wide, wide, LAYOUT._replace(patch_size=16)) == chunked
+
+
+def test_elsewhere_chunks_are_few_and_large():
+    layout = LAYOUT._replace(patch_size=16)
+    for batch, size, chunks in ((3, (50, 84), 0), (3, (100, 168), 7), (16, (100, 168), 8)):
+        features = torch.zeros(batch, 256, *size, device='meta')
+        assert can_be_chunked(features, features, layout) == bool(chunks)
+        if chunks:
+            assert len(_chunks(features, layout)) == chunks
