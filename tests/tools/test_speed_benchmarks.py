@@ -48,9 +48,10 @@ def test_rank_speed(run):
 
 @pytest.mark.slow
 def test_step_time(run):
-    options = ('--methods', 'fkd', 'dlkd')
-    measured, printed = run('benchmarks/step_time.py', *options, SCENES=2, IMAGES=8)
-    kinds = ('detectors', 'classifiers')
+    kinds = ('detectors', 'coco', 'classifiers')
+    options = ('--models', *kinds, '--methods', 'fkd', 'dlkd')
+    sizes = dict(SCENES=2, IMAGES=8, COCO_SIZE=(96, 130))
+    measured, printed = run('benchmarks/step_time.py', *options, **sizes)
     assert [*measured] == [f'{kind}, {method}' for kind in kinds for method in ('fkd', 'dlkd')]
     for seconds in measured.values():
         assert [*seconds] == ['student step', 'teacher forward', 'distilled step']

@@ -1,0 +1,79 @@
+"""Losses wait for no accelerator: without data, nothing can be told to the host.
+
+Tensors on the device ``meta`` have shapes only. What asks for a value raises there, and so does most
+of what mixes in a tensor made on the CPU; on a GPU the one would wait until all before it is
+computed, and the other fail.
+"""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from mmkd.losses import (
+    CCKDLoss,
+    CMKDLoss,
+    DLKDAlignLoss,
+    DLKDCorrLoss,
+    DLKDSupLoss,
+    FCKALoss,
+    FKDLoss,
+    LCKALoss,
+    MimicLoss,
+    MMDLoss,
+    PCKALoss,
+)
+
+ROWS = (16, 10)
+MAPS = (2, 4, 25, 42)
+LABELS = torch.arange(16, device='meta') // 4
+
+
+def random(*shape):
+    return torch.randn(*shape, device='meta')
+
+
+CASES = {
+    'PCKA': (PCKALoss(patch_size=4), MAPS),
+    'PCKA, unbiased': (PCKALoss(patch_size=4, unbiased=True), MAPS),
+    'FKD': (FKDLoss(), ROWS),
+    'RCKA, features': (FCKALoss(), ROWS),
+    'RCKA, unbiased': (FCKALoss(unbiased=True), ROWS),
+    'RCKA, logits': (LCKALoss(), ROWS),
+    'CCKD, mmd': (CCKDLoss('mmd'), ROWS),
+    'CCKD, bilinear': (CCKDLoss('bilinear'), ROWS),
+    'CCKD, rbf': (CCKDLoss('rbf'), ROWS),
+    'CMKD': (CMKDLoss(), ROWS),
+    'CMKD, pairwise': (CMKDLoss(rank='pairwise'), ROWS),
+    'DLKD, alignment': (DLKDAlignLoss(), ROWS),
+    'DLKD, correlation': (DLKDCorrLoss(num_views=4), ROWS),
+    'MMD': (MMDLoss(), ROWS),
+    'mimic': (MimicLoss(), MAPS),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_autocast(monkeypatch):
+    """There is none for ``meta``."""
+    monkeypatch.setattr(torch, 'autocast', lambda *_, **__: nullcontext())
+
+
+@pytest.mark.parametrize(('loss', 'shape'), CASES.values(), ids=CASES)
+def test_forward_and_backward(loss, shape):
+    student = random(*shape).requires_grad_()
+    value = loss(student, random(*shape))
+    value.backward()
+    assert value.shape == ()
+    assert student.grad.shape == shape
+
+
+def test_supervised_contrast():
+    student, teacher = random(*ROWS).requires_grad_(), random(*ROWS)
+    DLKDSupLoss()(student, teacher, LABELS).backward()
+    assert student.grad.shape == ROWS
+
+
+@pytest.mark.parametrize('ask', [torch.nonzero, lambda x: x[x > 0], lambda x: bool(x.sum() > 0)])
+def test_what_would_wait_raises(ask):
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        ask(random(4, 5))
