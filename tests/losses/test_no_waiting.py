@@ -1,7 +1,7 @@
 """Losses wait for no accelerator: without data, nothing can be told to the host.
 
-Tensors on the device ``meta`` have shapes only. What asks for a value raises there, and so does most
-of what mixes in a tensor made on the CPU; on a GPU the one would wait until all before it is
+Tensors on the device ``meta`` have shapes only. What asks for a value raises there, and so does
+most of what mixes in a tensor made on the CPU; on a GPU the one would wait until all before it is
 computed, and the other fail.
 """
 
