@@ -20,12 +20,11 @@ from statistics import median
 
 import numpy as np
 import torch
+from counting import ElementCounter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from timing import Times, in_turn, parser_of, print_table, spread, start, write_json
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmkd import functional as F
@@ -126,21 +125,6 @@ SWEEPS = [
     Sweep('knowledge_correlation', 'C', 'n', sizes(1024), lambda n: step(DLKD, 64, 4, n)),
     Sweep('supervised_contrastive', 'B', 'n²', sizes(128), lambda n: step(contrastive, n, 128)),
 ]
-
-
-class ElementCounter(TorchDispatchMode):
-    """Counts the elements that operators read and write."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.elements = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        leaves = tree_leaves((args, kwargs, result))
-        if not function.is_view:
-            self.elements += sum(leaf.numel() for leaf in leaves if isinstance(leaf, Tensor))
-        return result
 
 
 def work(run: Step) -> float:

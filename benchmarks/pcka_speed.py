@@ -3,8 +3,9 @@
 Per pyramid level and over the pyramid: how many times longer than `mmkd.functional.pcka` the loops
 take and the plain computation of all channels at once, and how many times longer than the least
 ours takes. The least is the longer of two things that no way spares: to read both maps and write a
-gradient, and the three products of patches and N x N matrices. Then the most memory that each
-takes for one step over the pyramid, the gradient included, in sizes of the student's maps.
+gradient, and the three products of patches and N x N matrices. Then, for one step over the pyramid,
+the most memory that each takes, the gradient included, in sizes of the student's maps; and what its
+operators read and write, in that of the one pass.
 
     python benchmarks/pcka_speed.py --threads 2 --repeats 7
 """
@@ -13,6 +14,7 @@ import argparse
 from collections.abc import Callable
 
 import torch
+from counting import ElementCounter
 from timing import in_turn, parser_of, print_table, ratios, spread, start, write_json
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,6 +30,7 @@ OURS = 'mmkd'
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 Times = dict[str, list[float]]
+Pyramid = list[tuple[Tensor, Tensor]]
 
 
 def ours(student: Tensor, teacher: Tensor) -> Tensor:
@@ -149,15 +152,27 @@ def time_row(label: str, seconds: Times) -> list[str]:
     return [label, *slower, spread(ratios(seconds[OURS], bound))]
 
 
-def memory(distance: Distance, pyramid: list[tuple[Tensor, Tensor]], device: str) -> float:
-    """Most that one step over the pyramid allocates, in sizes of the student's maps."""
+def step_over(distance: Distance, pyramid: Pyramid) -> Callable[[], object]:
+    """One step over all levels."""
 
     def whole_step() -> None:
         loss = torch.stack([distance(*maps) for maps in pyramid]).sum()
         torch.autograd.grad(loss, [student for student, _ in pyramid])
 
-    whole_step()
-    return peak_bytes(whole_step, device) / sum(4 * student.numel() for student, _ in pyramid)
+    return whole_step
+
+
+def memory(call: Callable[[], object], pyramid: Pyramid, device: str) -> float:
+    """Most that a step over the pyramid allocates, in sizes of the student's maps."""
+    call()
+    return peak_bytes(call, device) / sum(4 * student.numel() for student, _ in pyramid)
+
+
+def moved(call: Callable[[], object], pyramid: Pyramid) -> float:
+    """What a step over the pyramid reads and writes, in passes over both maps and a gradient."""
+    with ElementCounter() as counter:
+        call()
+    return counter.elements / sum(3 * student.numel() for student, _ in pyramid)
 
 
 def peak_bytes(call: Callable[[], object], device: str) -> int:
@@ -190,10 +205,15 @@ def main() -> None:
     slower = [f'{name} / {OURS}' for name in DISTANCES if name != OURS]
     rows = [time_row(label, seconds) for label, seconds in results.items()]
     print_table(['level', *slower, f'{OURS} / least'], rows)
-    held = {name: memory(distance, pyramid, args.device) for name, distance in DISTANCES.items()}
+    steps = {name: step_over(distance, pyramid) for name, distance in DISTANCES.items()}
+    held = {name: memory(call, pyramid, args.device) for name, call in steps.items()}
+    passes = {name: moved(call, pyramid) for name, call in steps.items()}
     print()
-    print_table(['', "memory / student's maps"], [[n, f'{m:.2f}'] for n, m in held.items()])
-    write_json(args, {'seconds': results, 'memory': held})
+    print_table(
+        ['', "memory / student's maps", 'read and written / least'],
+        [[name, f'{held[name]:.2f}', f'{passes[name]:.1f}'] for name in steps],
+    )
+    write_json(args, {'seconds': results, 'memory': held, 'passes': passes})
 
 
 if __name__ == '__main__':

@@ -35,6 +35,9 @@ def test_pcka_speed(run):
     assert seconds['all']['mmkd'] == pytest.approx([a + b for a, b in zip(*levels, strict=True)])
     # A gradient of the size of the maps is the least that a step holds.
     assert all(held >= 1 for held in measured['memory'].values())
+    # To read both maps and to write a gradient is the least that a step does.
+    assert all(passes >= 1 for passes in measured['passes'].values())
+    assert measured['passes']['all at once'] < measured['passes']['indexing loop']
     assert printed.count('indexing loop') == 2
 
 
