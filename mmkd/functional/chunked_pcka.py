@@ -12,11 +12,10 @@ from mmkd.functional.patches import PatchLayout, to_patches
 # Pixels of a chunk for each thread of a CPU: with all that is made of them a few MB, about the
 # cache of a core. Smaller chunks wait for the threads more than they compute.
 _CPU_PIXELS = 2**18
-# Elsewhere launches count: chunks are no smaller than this, and no more than _MOST_CHUNKS.
-_DEVICE_PIXELS = 2**21
-_MOST_CHUNKS = 8
-# With fewer, little memory is spared.
-_FEWEST_CHUNKS = 4
+# Elsewhere launches count: maps of at least eight times this many are cut into eight chunks.
+_DEVICE_PIXELS = 2**20
+# With fewer, little is gained on the way that computes all groups at once.
+_FEWEST_CHUNKS = 8
 # Dimension of a map (B, C, H, W) that counts the groups.
 _GROUPS = {'channel': 1, 'batch': 0}
 
@@ -84,7 +83,7 @@ class _ChunkedPCKA(torch.autograd.Function):
 def _chunk_pixels(maps: Tensor) -> int:
     if maps.device.type == 'cpu':
         return _CPU_PIXELS * torch.get_num_threads()
-    return max(_DEVICE_PIXELS, maps.numel() // _MOST_CHUNKS)
+    return max(_DEVICE_PIXELS, maps.numel() // _FEWEST_CHUNKS)
 
 
 def _chunks(maps: Tensor, layout: PatchLayout) -> tuple[Tensor, ...]:
