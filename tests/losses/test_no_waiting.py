@@ -36,6 +36,7 @@ def random(*shape):
 CASES = {
     'PCKA': (PCKALoss(patch_size=4), MAPS),
     'PCKA, unbiased': (PCKALoss(patch_size=4, unbiased=True), MAPS),
+    'PCKA by chunks': (PCKALoss(), (2, 256, 100, 168)),
     'FKD': (FKDLoss(), ROWS),
     'RCKA, features': (FCKALoss(), ROWS),
     'RCKA, unbiased': (FCKALoss(unbiased=True), ROWS),
