@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 from counting import ElementCounter
-from timing import in_turn, parser_of, print_table, ratios, spread, start, write_json
+from timing import Times, in_turn, parser_of, print_table, ratios, spread, start, write_json
 from torch import Tensor
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
@@ -29,7 +29,6 @@ SIZES = ((100, 168), (50, 84), (25, 42), (13, 21))  # strides 8 to 64 of an 800 
 OURS = 'mmkd'
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-Times = dict[str, list[float]]
 Pyramid = list[tuple[Tensor, Tensor]]
 
 

@@ -38,6 +38,8 @@ def test_work_counts_elements_and_products(script):
     growth = script(SCRIPT)
     assert growth.work(lambda: x + 1) == 20 + 20
     assert growth.work(lambda: x @ y) == 2 * 4 * 5 * 6 + 20 + 30 + 24
+    assert growth.work(lambda: x.new_zeros(3)) == 3  # nothing of x is read
+    assert growth.work(lambda: (torch.empty_like(x), x.new_empty(3), x.mT)) == 0
 
 
 def test_a_loop_over_channels_that_reads_the_whole_map_would_show(script):
