@@ -18,8 +18,8 @@ import torch
 from mmengine.config import Config
 
 import mmkd.registry  # noqa: F401
-from mmkd.analysis import read_run, summarise, to_markdown
-from mmkd.tools.experiments import checkpoint_of, train_all, work_dir_of, write_config
+from mmkd.analysis import read_run, summarize, to_markdown
+from mmkd.cli.experiments import checkpoint_of, train_all, work_dir_of, write_config
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 STUDENT = 'student'
@@ -139,7 +139,7 @@ def main() -> None:
     tables, results = [], {}
     for pair in args.pairs:
         rows = compare(pair, args)
-        summary = summarise(rows)
+        summary = summarize(rows)
         results[pair] = dict(runs=rows, summary=summary)
         baseline = STUDENT if STUDENT in summary else next(iter(summary))
         tables.append(f'## {pair}\n\n{to_markdown(summary, baseline, "top-1")}\n')

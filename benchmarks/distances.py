@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 
 import mmkd.registry  # noqa: F401
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.checkpoint import load_all, read_state_dict
+from mmkd.cli.experiments import checkpoint_of
+from mmkd.exporting import student_state_dict
 from mmkd.registry import MODELS
-from mmkd.student import student_state_dict
-from mmkd.tools.experiments import checkpoint_of
+from mmkd.storage.checkpoint import load_all, read_state_dict
 
 # Losses that say something of a student without a connector, which would be that of its own run.
 COLUMNS = ('pcka', 'pkd', 'cwd', 'fkd', 'rcka', 'cmkd')

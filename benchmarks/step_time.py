@@ -2,7 +2,7 @@
 
 Timed in turn, in one process: the plain student's training step, the teacher's forward as the
 method runs it (backbone and neck, or to the logits), and the distilled training step; each from
-batches that are in memory, with preprocessing, backward and optimiser. Ratios are taken within one
+batches that are in memory, with preprocessing, backward and optimizer. Ratios are taken within one
 turn. What the distilled step takes above student and teacher together is the cost of recorders,
 connectors, losses and their backward.
 
@@ -39,9 +39,9 @@ from timing import Times, in_turn, parser_of, print_table, ratios, spread, start
 from torch import Tensor
 
 import mmkd.registry  # noqa: F401
-from mmkd.model_config import build_model
+from mmkd.models.building import build_model
+from mmkd.models.multi_view import all_views
 from mmkd.registry import DATASETS, MODELS
-from mmkd.views import all_views
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 METHODS = ('pcka', 'fkd', 'cckd', 'cmkd', 'dlkd')
@@ -112,10 +112,10 @@ def measure(kind: str, method: str, args: argparse.Namespace) -> Times:
 
 
 def training_step(model: BaseModel, data: dict[str, Any]) -> Callable[[], object]:
-    """A whole step: preprocessing, losses, backward, optimiser."""
-    optimiser = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-4))
+    """A whole step: preprocessing, losses, backward, optimizer."""
+    optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-4))
     model.train()
-    return lambda: model.train_step(data, optimiser)
+    return lambda: model.train_step(data, optimizer)
 
 
 def scenes(cfg: Config) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 The reference is the whole network in eval mode, in fp32 (with PyTorch's defaults: on a GPU,
 convolutions in TF32), eagerly, with autograd's bookkeeping and its heads. `features` is
-`FrozenTeacher(forward='features')`: no gradients, backbone and neck alone; the other rows add
+`FrozenTeacher(mode='features')`: no gradients, backbone and neck alone; the other rows add
 options to it. Each row says how long it takes in the reference's time, and in that of `features`,
 ratios within one turn, and the largest difference of its features from the reference's in their
 largest value, over all levels. Weights are random, with batch statistics of one batch.
@@ -26,8 +26,8 @@ from timing import in_turn, parser_of, print_table, ratios, spread, start, write
 from torch import Tensor
 
 import mmkd.registry  # noqa: F401
-from mmkd.compilation import begin_step
-from mmkd.model_config import build_model
+from mmkd.models.building import build_model
+from mmkd.models.compilation import begin_step
 from mmkd.teachers import FrozenTeacher
 
 MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
@@ -108,7 +108,7 @@ def chosen(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 def frozen(model: BaseModel, options: dict[str, Any]) -> FrozenTeacher:
     """A teacher of its own weights."""
-    return FrozenTeacher(copy.deepcopy(model), forward='features', **options)
+    return FrozenTeacher(copy.deepcopy(model), mode='features', **options)
 
 
 def run(teacher: FrozenTeacher, images: Tensor) -> Features:

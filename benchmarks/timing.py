@@ -74,15 +74,15 @@ def in_turn(candidates: Candidates, repeats: int, device: str = 'cpu', calls: in
 
 def seconds(call: Callable[[], object], device: str = 'cpu', calls: int = 1) -> float:
     """Mean wall time of some calls."""
-    synchronise(device)
+    synchronize(device)
     begin = time.perf_counter()
     for _ in range(calls):
         call()
-    synchronise(device)
+    synchronize(device)
     return (time.perf_counter() - begin) / calls
 
 
-def synchronise(device: str) -> None:
+def synchronize(device: str) -> None:
     """Wait for the device, if it runs asynchronously."""
     if device.startswith('cuda'):
         torch.cuda.synchronize()

@@ -19,7 +19,7 @@ def _child(parent: Registry, *rooms: str) -> Registry:
 
 
 MODELS = _child(root.MODELS, 'losses', 'connectors', 'algorithms', 'backbones')
-DATASETS = _child(root.DATASETS, 'datasets')
+DATASETS = _child(root.DATASETS, 'datasets', 'datasets.digits')
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'datasets')
 HOOKS = _child(root.HOOKS, 'hooks')
 LOOPS = _child(root.LOOPS, 'loops')

@@ -15,8 +15,8 @@ from mmengine.visualization import Visualizer
 from tiny_images import write_tiny_images
 
 import mmkd.registry  # noqa: F401  (before any test module imports mmdet)
-from mmkd.model_config import build_model
-from mmkd.tools import train
+from mmkd.cli import train
+from mmkd.models.building import build_model
 
 REPO = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT, NUM_IMAGES = 96, 80, 8
@@ -59,7 +59,7 @@ def cache_dir(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_current_visualizer():
-    """MMEngine's hooks take the visualiser built first in the process; each test has its own."""
+    """MMEngine's hooks take the visualizer built first in the process; each test has its own."""
     Visualizer._instance_dict.clear()
 
 

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.nn import functional as F
 
-from mmkd.model_config import build_model
+from mmkd.models.building import build_model
 
 MODEL_FILES = Path(__file__).resolve().parents[1] / 'configs/_base_/models/cifar'
 
@@ -51,13 +51,13 @@ PUBLISHED = {
 
 
 def cifar_model(name, **overrides):
-    """The model of a file of ``configs/_base_/models/cifar``, initialised by PyTorch."""
+    """The model of a file of ``configs/_base_/models/cifar``, initialized by PyTorch."""
     path = str(MODEL_FILES / f'{name}.py')
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return build_model(dict(cfg_path=path, **overrides))
 
 
-def randomise(model):
+def randomize(model):
     """Give every tensor a value of its own, so that no two roles of one shape are confused."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

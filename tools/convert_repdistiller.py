@@ -1,6 +1,6 @@
-"""See `mmkd.tools.convert_repdistiller`."""
+"""See `mmkd.cli.convert_repdistiller`."""
 
-from mmkd.tools.convert_repdistiller import main
+from mmkd.cli.convert_repdistiller import main
 
 if __name__ == '__main__':
     main()

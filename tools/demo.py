@@ -18,11 +18,11 @@ from mmkd.analysis import (
     plot_curves,
     read_run,
 )
-from mmkd.checkpoint import load_all, read_state_dict
-from mmkd.model_config import build_model
+from mmkd.cli.experiments import checkpoint_of, save_results, train_all, write_config
+from mmkd.exporting import student_config, student_state_dict
+from mmkd.models.building import build_model
 from mmkd.registry import DATASETS
-from mmkd.student import student_config, student_state_dict
-from mmkd.tools.experiments import checkpoint_of, save_results, train_all, write_config
+from mmkd.storage.checkpoint import load_all, read_state_dict
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 TEACHER = CONFIGS / 'digits/gfl_r18w48_fpn_digits.py'

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 import mmkd.registry  # noqa: F401
 from mmkd.analysis import read_run
-from mmkd.tools.experiments import checkpoint_of, save_results, train_all, work_dir_of, write_config
+from mmkd.cli.experiments import checkpoint_of, save_results, train_all, work_dir_of, write_config
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 TEACHER = CONFIGS / 'digits/resnet14_digits.py'

@@ -1,6 +1,6 @@
-"""See `mmkd.tools.distill`."""
+"""See `mmkd.cli.distill`."""
 
-from mmkd.tools.distill import main
+from mmkd.cli.distill import main
 
 if __name__ == '__main__':
     main()

@@ -1,6 +1,6 @@
-"""See `mmkd.tools.export_student`."""
+"""See `mmkd.cli.export_student`."""
 
-from mmkd.tools.export_student import main
+from mmkd.cli.export_student import main
 
 if __name__ == '__main__':
     main()

@@ -1,6 +1,6 @@
-"""See `mmkd.tools.inspect_pair`."""
+"""See `mmkd.cli.inspect_pair`."""
 
-from mmkd.tools.inspect_pair import main
+from mmkd.cli.inspect_pair import main
 
 if __name__ == '__main__':
     main()

@@ -1,6 +1,6 @@
-"""See `mmkd.tools.print_config`."""
+"""See `mmkd.cli.print_config`."""
 
-from mmkd.tools.print_config import main
+from mmkd.cli.print_config import main
 
 if __name__ == '__main__':
     main()

@@ -1,6 +1,6 @@
-"""See `mmkd.tools.superclasses`."""
+"""See `mmkd.cli.superclasses`."""
 
-from mmkd.tools.superclasses import main
+from mmkd.cli.superclasses import main
 
 if __name__ == '__main__':
     main()

@@ -1,6 +1,6 @@
-"""See `mmkd.tools.test`."""
+"""See `mmkd.cli.test`."""
 
-from mmkd.tools.test import main
+from mmkd.cli.test import main
 
 if __name__ == '__main__':
     main()

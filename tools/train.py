@@ -1,6 +1,6 @@
-"""See `mmkd.tools.train`."""
+"""See `mmkd.cli.train`."""
 
-from mmkd.tools.train import main
+from mmkd.cli.train import main
 
 if __name__ == '__main__':
     main()

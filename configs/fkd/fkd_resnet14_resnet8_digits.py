@@ -7,5 +7,5 @@ _base_ = [
 
 # The published weights are too large for so few steps.
 distiller = _base_.distiller
-distiller.distill_losses.loss_fkd.update(kernel_weight=30.0, regularisation_weight=0.0)
+distiller.distill_losses.loss_fkd.update(kernel_weight=30.0, regularization_weight=0.0)
 model = dict(distiller=distiller)

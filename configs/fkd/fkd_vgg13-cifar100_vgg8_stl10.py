@@ -5,24 +5,24 @@ _base_ = [
     '../_base_/distillers/fkd.py',
 ]
 
-# The kernel is that of the unlabelled batch, the features' size that of the labelled one.
+# The kernel is that of the unlabeled batch, the features' size that of the labeled one.
 distiller = _base_.distiller
 distiller.loss_forward_mappings.loss_fkd.update(
     student=dict(from_student=True, recorder='feature', record_idx=1, data_idx=0),
     teacher=dict(from_student=False, recorder='feature', record_idx=1, data_idx=0),
-    regularised=dict(from_student=True, recorder='feature', record_idx=0, data_idx=0),
+    regularized=dict(from_student=True, recorder='feature', record_idx=0, data_idx=0),
 )
 model = dict(distiller=distiller)
 train_cfg = dict(
     _delete_=True,
-    type='mmkd.UnlabelledTrainLoop',
+    type='mmkd.UnlabeledTrainLoop',
     max_epochs=160,
-    unlabelled_dataloader=dict(
+    unlabeled_dataloader=dict(
         batch_size=512,
         num_workers=0,
         collate_fn=dict(type='mmkd_batch_collate'),
         sampler=dict(type='DefaultSampler', shuffle=True),
         drop_last=True,
-        dataset=dict(type='mmkd.STL10Dataset', root='data/stl10', split='unlabelled', augment=True),
+        dataset=dict(type='mmkd.STL10Dataset', root='data/stl10', split='unlabeled', augment=True),
     ),
 )

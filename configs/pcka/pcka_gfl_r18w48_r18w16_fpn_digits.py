@@ -6,6 +6,6 @@ _base_ = [
 ]
 
 distiller = _base_.distiller
-# Levels of 20, 10 and 5 cells: smaller patches than on COCO. Centred, as CKA is defined.
+# Levels of 20, 10 and 5 cells: smaller patches than on COCO. Centered, as CKA is defined.
 distiller.distill_losses.loss_pcka = dict(type='mmkd.PCKALoss', patch_size=4, loss_weight=10.0)
 model = dict(distiller=distiller)

@@ -12,15 +12,15 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
-from mmkd.algorithms.preprocessing import like_students
-from mmkd.algorithms.recording import check_sources, expand_sources, least_forward, release
+from mmkd.algorithms.recorder_sources import cheapest_mode, check_sources, expand_sources, release
+from mmkd.algorithms.student_preprocessor import like_students
 from mmkd.algorithms.width_check import check_widths
-from mmkd.compilation import begin_step, compile_features
-from mmkd.connectors.batch import show_batch
-from mmkd.model_config import build_model
+from mmkd.models.building import build_model
+from mmkd.models.compilation import begin_step, compile_features
+from mmkd.models.multi_view import Views, all_views, resolve_views
+from mmkd.recorders.step_context import show_batch
 from mmkd.registry import MODELS
 from mmkd.teachers import FrozenTeacher, TeacherEnsemble, build_teacher
-from mmkd.views import Views, all_views, resolve_views
 
 TEACHER_PREFIX = 'teacher.'
 Samples = Sequence[BaseDataElement] | None
@@ -37,7 +37,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
     Args:
         architecture: The student: a config with ``cfg_path`` (of MMDetection, MMPretrain or your
             own) and overrides, a config with ``type``, or a model.
-        teacher: The teacher: as the student, with ``checkpoint``, ``precision``, ``forward``,
+        teacher: The teacher: as the student, with ``checkpoint``, ``precision``, ``mode``,
             ``compile`` and ``channels_last`` beside it (see :class:`FrozenTeacher`); or several
             under names of their own, ``dict(members=dict(first=..., second=...))`` (see
             :class:`TeacherEnsemble`, whose modules are recorded as ``first.neck``); or either,
@@ -98,11 +98,11 @@ class FrozenTeacherDistill(BaseAlgorithm):
         check_widths(distiller, self.architecture, self.teacher.model)
         distiller.prepare_from_student(self.architecture)
         distiller.prepare_from_teacher(self.teacher.model)
-        self.teacher.follow(self.data_preprocessor)
+        self.teacher.set_input_preprocessor(self.data_preprocessor)
         deliveries = bool(distiller.deliveries.deliveries)
         for prefix, member in self.teacher.by_prefix().items():
-            if member.forward is None:
-                member.forward = least_forward(
+            if member.mode is None:
+                member.mode = cheapest_mode(
                     distiller.teacher_recorders, deliveries=deliveries, member=prefix
                 )
 

@@ -41,16 +41,16 @@ def _annotated(dataset: BaseDataset, index: int, classes: Sequence[str]) -> Boxe
     return [(np.array(i['bbox']), classes[i['bbox_label']]) for i in instances]
 
 
-def _draw(axes, image: np.ndarray, boxes: Boxes, colour: str) -> None:
+def _draw(axes, image: np.ndarray, boxes: Boxes, color: str) -> None:
     from matplotlib.patches import Rectangle
 
     axes.imshow(image)
     axes.set_axis_off()
     for (left, top, right, bottom), text in boxes:
         size = right - left, bottom - top
-        axes.add_patch(Rectangle((left, top), *size, fill=False, color=colour, linewidth=1.2))
+        axes.add_patch(Rectangle((left, top), *size, fill=False, color=color, linewidth=1.2))
         axes.text(left, top - 1, text, color='white', fontsize=6, va='bottom',
-                  bbox=dict(facecolor=colour, pad=0.5, linewidth=0))  # fmt: skip
+                  bbox=dict(facecolor=color, pad=0.5, linewidth=0))  # fmt: skip
 
 
 def draw_detections(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mmkd.backbones.base import KAIMING, CIFARBackbone, conv_bn_relu
+from mmkd.backbones.cifar_backbone import KAIMING, CIFARBackbone, conv_bn_relu
 from mmkd.registry import MODELS
 
 # Expansion, channels before widening, blocks and stride of each stage.
@@ -34,7 +34,7 @@ class CIFARMobileNetV2(CIFARBackbone):
         widen_factor: Multiplies the channels of all stages but the last, which never has fewer
             than 1280.
         out_indices: Stages, counted from 0, whose maps are returned.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If an argument is out of its range.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmkd.backbones.base import KAIMING, CIFARBackbone, blocks_per_stage
+from mmkd.backbones.cifar_backbone import KAIMING, CIFARBackbone, blocks_per_stage
 from mmkd.registry import MODELS
 
 
@@ -21,7 +21,7 @@ class CIFARResNet(CIFARBackbone):
         widths: Channels of the stem and the three stages; (32, 64, 128, 256) makes the "x4"
             networks.
         out_indices: Stages, counted from 0, whose maps are returned.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If an argument is out of its range.

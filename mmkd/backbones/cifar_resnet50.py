@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmkd.backbones.base import KAIMING, CIFARBackbone
+from mmkd.backbones.cifar_backbone import KAIMING, CIFARBackbone
 from mmkd.registry import MODELS
 
 NUM_BLOCKS = (3, 4, 6, 3)
@@ -22,7 +22,7 @@ class CIFARResNet50(CIFARBackbone):
 
     Args:
         out_indices: Stages, counted from 0, whose maps are returned.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If ``out_indices`` are not ascending indices of stages.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmkd.backbones.base import CIFARBackbone
+from mmkd.backbones.cifar_backbone import CIFARBackbone
 from mmkd.registry import MODELS
 
 GROUPS = 3
@@ -25,7 +25,7 @@ class CIFARShuffleNetV1(CIFARBackbone):
 
     Args:
         out_indices: Stages, counted from 0, whose maps are returned.
-        init_cfg: MMEngine's initialisation config; None keeps PyTorch's own, as published.
+        init_cfg: MMEngine's initialization config; None keeps PyTorch's own, as published.
 
     Raises:
         ValueError: If ``out_indices`` are not ascending indices of stages.

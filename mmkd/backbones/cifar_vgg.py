@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmkd.backbones.base import KAIMING, CIFARBackbone
+from mmkd.backbones.cifar_backbone import KAIMING, CIFARBackbone
 from mmkd.registry import MODELS
 
 CONVS_PER_STAGE = {8: 1, 13: 2}
@@ -14,7 +14,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 @MODELS.register_module()
 class CIFARVGG(CIFARBackbone):
-    """VGG-8 or VGG-13 with batch normalisation, of which one linear layer is to follow.
+    """VGG-8 or VGG-13 with batch normalization, of which one linear layer is to follow.
 
     "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2015), Table 1 B (VGG-8
     has one convolution a stage). The depth is that of the original, which counts three linear
@@ -24,7 +24,7 @@ class CIFARVGG(CIFARBackbone):
     Args:
         depth: 8 or 13.
         out_indices: Stages, counted from 0, whose maps are returned.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If an argument is out of its range.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmkd.backbones.base import KAIMING, CIFARBackbone, blocks_per_stage
+from mmkd.backbones.cifar_backbone import KAIMING, CIFARBackbone, blocks_per_stage
 from mmkd.functional.checks import check_positive_int
 from mmkd.registry import MODELS
 
@@ -15,7 +15,7 @@ class CIFARWideResNet(CIFARBackbone):
     """Wide ResNet of 6 n + 4 layers in three stages: WRN-16-2, WRN-40-1 and WRN-40-2.
 
     "Wide Residual Networks" (2016), Table 1, without dropout. Norm and ReLU stand before the
-    convolutions, so that the maps of the first two stages are sums, neither normalised nor
+    convolutions, so that the maps of the first two stages are sums, neither normalized nor
     rectified. The last map has passed the final norm and ReLU; the sum before them is the output
     of the module ``block3``. A 32 x 32 image gives maps of 32, 16 and 8 pixels a side.
 
@@ -23,7 +23,7 @@ class CIFARWideResNet(CIFARBackbone):
         depth: Layers, 6 n + 4.
         widen_factor: Multiplies the stages' 16, 32 and 64 channels.
         out_indices: Stages, counted from 0, whose maps are returned.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If an argument is out of its range.

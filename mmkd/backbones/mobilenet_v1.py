@@ -3,7 +3,7 @@
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmkd.backbones.base import KAIMING, conv_bn_relu
+from mmkd.backbones.cifar_backbone import KAIMING, conv_bn_relu
 from mmkd.registry import MODELS
 
 STEM_CHANNELS = 32
@@ -27,7 +27,7 @@ class MobileNetV1(BaseModule):
 
     Args:
         widen_factor: Multiplies the channels of all layers (the paper's alpha).
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Attributes:
         out_channels: Channels of the result.

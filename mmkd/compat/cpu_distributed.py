@@ -44,7 +44,7 @@ def _without_device(dist_utils: ModuleType) -> None:
 
 
 def _without_sync_batch_norm(runner: Any, model: Any) -> Any:
-    """Let each process normalise by its own batch: DDP refuses SyncBatchNorm on CPU."""
+    """Let each process normalize by its own batch: DDP refuses SyncBatchNorm on CPU."""
     from mmengine.model import revert_sync_batchnorm
     from torch.nn import SyncBatchNorm
 
@@ -52,7 +52,7 @@ def _without_sync_batch_norm(runner: Any, model: Any) -> Any:
     if not layers and runner.cfg.get('sync_bn') is None:
         return model
     runner.logger.warning(
-        'sync_bn: without a GPU batch statistics are not synchronised, each process uses its own'
+        'sync_bn: without a GPU batch statistics are not synchronized, each process uses its own'
     )
     runner.cfg.sync_bn = None
     return revert_sync_batchnorm(model)

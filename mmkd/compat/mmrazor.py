@@ -1,6 +1,6 @@
 """MMRazor 1.0.0 on current PyTorch: its distillation half without the one that cannot import.
 
-Its quantisation code builds on private modules of PyTorch 1.13 and is imported unconditionally,
+Its quantization code builds on private modules of PyTorch 1.13 and is imported unconditionally,
 so it is replaced by stand-ins that raise when used. They are registered under their names: a
 config that asks for one is told why it cannot have it.
 """
@@ -11,7 +11,7 @@ from types import ModuleType
 from mmkd.compat.import_hooks import provide
 from mmkd.compat.unavailable import unavailable_module
 
-REASON = "MMRazor's quantisation needs PyTorch 1.13 and is not part of mmkd"
+REASON = "MMRazor's quantization needs PyTorch 1.13 and is not part of mmkd"
 
 # module: (registry, names)
 STAND_INS = {

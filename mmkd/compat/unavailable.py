@@ -11,9 +11,9 @@ def unavailable(name: str, reason: str) -> type:
     """Return a class called ``name`` that raises :class:`UnavailableError` when instantiated.
 
     Example:
-        >>> unavailable('QATLoop', 'quantisation needs PyTorch 1.13')()
+        >>> unavailable('QATLoop', 'quantization needs PyTorch 1.13')()
         Traceback (most recent call last):
-        mmkd.compat.unavailable.UnavailableError: QATLoop: quantisation needs PyTorch 1.13
+        mmkd.compat.unavailable.UnavailableError: QATLoop: quantization needs PyTorch 1.13
     """
 
     def refuse(self: object, *args: object, **kwargs: object) -> None:

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from mmkd.connectors.checks import check_features
+from mmkd.connectors.feature_rows import check_features
 from mmkd.functional.checks import check_positive_int
-from mmkd.functional.unit_rows import unit_rows
+from mmkd.functional.l2_normalize import l2_normalize
 from mmkd.registry import MODELS
 
 
@@ -19,7 +19,7 @@ class LinearEmbed(nn.Module):
     Args:
         in_channels: Width of the features.
         out_channels: Width of the embedding, the same on both sides.
-        normalise: Divide each row by its length; a row of zeros stays one.
+        normalize: Divide each row by its length; a row of zeros stays one.
         frozen: Keep the initial, random weights. The gradient still reaches the features.
 
     Raises:
@@ -35,7 +35,7 @@ class LinearEmbed(nn.Module):
         self,
         in_channels: int,
         out_channels: int = 128,
-        normalise: bool = True,
+        normalize: bool = True,
         frozen: bool = False,
     ) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class LinearEmbed(nn.Module):
         check_positive_int('out_channels', out_channels)
         self.out_channels = out_channels
         self.linear = nn.Linear(in_channels, out_channels).requires_grad_(not frozen)
-        self.normalise = normalise
+        self.normalize = normalize
 
     def forward(self, features: Tensor) -> Tensor:
         """Embed each row.
@@ -52,7 +52,7 @@ class LinearEmbed(nn.Module):
             features: Pooled features. Shape (B, in_channels).
 
         Returns:
-            Shape (B, out_channels); in float32 (float64 for such weights) if normalised.
+            Shape (B, out_channels); in float32 (float64 for such weights) if normalized.
 
         Raises:
             TypeError: If ``features`` is no Tensor.
@@ -60,4 +60,4 @@ class LinearEmbed(nn.Module):
         """
         check_features(features, self.linear.in_features)
         embedding = self.linear(features)
-        return unit_rows(embedding) if self.normalise else embedding
+        return l2_normalize(embedding) if self.normalize else embedding

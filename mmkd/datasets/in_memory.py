@@ -28,7 +28,7 @@ class InMemoryDataset(Dataset):
 
     Args:
         images: uint8 RGB images of shape ``(N, 3, H, W)``, array or Tensor, ``N`` at least 1.
-        labels: Integer labels of shape ``(N,)``. Default None: unlabelled.
+        labels: Integer labels of shape ``(N,)``. Default None: unlabeled.
         metainfo: About the data set, such as ``classes``. Default None: nothing.
         augment: Whether to crop and flip at random. Default False.
         crop_padding: Zeros around an image, in pixels, before it is cropped to its size again;
@@ -118,14 +118,14 @@ class InMemoryDataset(Dataset):
         return info if self.labels is None else info | {'gt_label': int(self.labels[index])}
 
     def get_cat_ids(self, index: int) -> list[int]:
-        """The label of a sample, in a list; empty if unlabelled."""
+        """The label of a sample, in a list; empty if unlabeled."""
         return [] if self.labels is None else [int(self.labels[index])]
 
     def get_gt_labels(self) -> np.ndarray:
         """All labels, shape ``(N,)``, int64.
 
         Raises:
-            ValueError: If the data set is unlabelled.
+            ValueError: If the data set is unlabeled.
         """
         if self.labels is None:
             raise ValueError(f'{type(self).__name__}: has no labels')

@@ -13,27 +13,27 @@ from mmkd.datasets.folders import unpacked_folder
 from mmkd.datasets.in_memory import InMemoryDataset
 from mmkd.registry import DATASETS
 
-_IMAGES = {'train': 'train_X.bin', 'test': 'test_X.bin', 'unlabelled': 'unlabeled_X.bin'}
+_IMAGES = {'train': 'train_X.bin', 'test': 'test_X.bin', 'unlabeled': 'unlabeled_X.bin'}
 _LABELS = {'train': 'train_y.bin', 'test': 'test_y.bin'}
 _CLASSES = (
     ('airplane', 'bird', 'car', 'cat', 'deer')
     + ('dog', 'horse', 'monkey', 'ship', 'truck')
 )  # fmt: skip
 _STORED, _SIZE = 96, 32
-_CHUNK = 4096  # images shrunk at a time: the unlabelled ones take 2.8 GB at their stored size
+_CHUNK = 4096  # images shrunk at a time: the unlabeled ones take 2.8 GB at their stored size
 
 
 @DATASETS.register_module()
 class STL10Dataset(InMemoryDataset):
     """STL-10 (Coates, Lee and Ng 2011), 10 classes, its 96 x 96 images shrunk to 32 x 32.
 
-    5000 training, 8000 test and 100,000 unlabelled images. Reads the official binary version
+    5000 training, 8000 test and 100,000 unlabeled images. Reads the official binary version
     (``stl10_binary/train_X.bin``, ``train_y.bin``, ..., in ``root`` or being it). Images are
     shrunk bilinearly with antialiasing. Labels count from 0.
 
     Args:
         root: Folder of the data.
-        split: ``'train'``, ``'test'`` or ``'unlabelled'``. Default ``'train'``.
+        split: ``'train'``, ``'test'`` or ``'unlabeled'``. Default ``'train'``.
         **kwargs: As for :class:`InMemoryDataset` (``augment``, ``num_samples``, ...).
 
     Raises:
@@ -45,7 +45,7 @@ class STL10Dataset(InMemoryDataset):
         self, root: str | os.PathLike[str], *, split: str = 'train', **kwargs: Any
     ) -> None:
         if split not in _IMAGES:
-            raise ValueError(f"split: expected 'train', 'test' or 'unlabelled', got {split!r}")
+            raise ValueError(f"split: expected 'train', 'test' or 'unlabeled', got {split!r}")
         names = [files[split] for files in (_IMAGES, _LABELS) if split in files]
         folder = _find_folder(Path(root).expanduser(), names)
         images = _read_images(folder / names[0])

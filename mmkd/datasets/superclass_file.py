@@ -1,4 +1,4 @@
-"""File of the superclass of each sample of a data set, which recognises that data set."""
+"""File of the superclass of each sample of a data set, which recognizes that data set."""
 
 import hashlib
 import io

@@ -10,9 +10,9 @@ from mmkd.functional.knowledge_correlation import knowledge_correlation
 from mmkd.functional.mmd import mmd
 from mmkd.functional.patches import fitting_patch_size, to_patches
 from mmkd.functional.pcka import pcka
-from mmkd.functional.rank_correlation import pearson, rank, spearman, standardise
-from mmkd.functional.soft_rank import soft_rank
-from mmkd.functional.views import rotations
+from mmkd.functional.ranking.rank_correlation import pearson, rank, spearman, zscore
+from mmkd.functional.ranking.soft_rank import soft_rank
+from mmkd.functional.rotations import rotations
 
 __all__ = [
     'alignment',
@@ -31,7 +31,7 @@ __all__ = [
     'rotations',
     'soft_rank',
     'spearman',
-    'standardise',
     'supervised_contrastive',
     'to_patches',
+    'zscore',
 ]

@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from mmkd.functional.checks import check_same_shape
+from mmkd.functional.l2_normalize import has_direction, l2_normalize
 from mmkd.functional.mean import mean_or_zero
-from mmkd.functional.unit_rows import has_direction, unit_rows
 
 
 def alignment(student: Tensor, teacher: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def alignment(student: Tensor, teacher: Tensor) -> Tensor:
         tensor(2.)
     """
     check_same_shape(student, teacher)
-    student, teacher = unit_rows(student), unit_rows(teacher)
+    student, teacher = l2_normalize(student), l2_normalize(teacher)
     # The product keeps NaN, which masking would hide.
     distance = (student - teacher).square().sum(-1) * has_direction(student)
     return mean_or_zero(distance * has_direction(teacher))

@@ -1,4 +1,4 @@
-"""Linear centred kernel alignment (CKA), biased and unbiased."""
+"""Linear centered kernel alignment (CKA), biased and unbiased."""
 
 from typing import Any, NamedTuple
 
@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmkd.functional.checks import check_same_rows
+from mmkd.functional.upcast import upcast
 
 MIN_UNBIASED_ROWS = 4
 # Deviations below this many ulps of the data's own magnitude are rounding, not signal.
@@ -14,7 +15,7 @@ _ROUNDING_ULPS = 16
 
 
 class Gram(NamedTuple):
-    """Gram matrix of the (centred) rows, and the squared norm that centring removed."""
+    """Gram matrix of the (centered) rows, and the squared norm that centering removed."""
 
     matrix: Tensor  # (..., N, N)
     removed: Tensor  # (...)
@@ -45,10 +46,10 @@ def cka(
         center: Subtract each column's mean over the N rows first. Without it, unrelated
             non-negative features read close to 1.
         unbiased: Use the HSIC_1 estimator (Song et al. 2012; Nguyen et al. 2021, eq. 3), which is
-            centred by definition, needs N >= 4 (or no rows at all), and has mean near 0 for
+            centered by definition, needs N >= 4 (or no rows at all), and has mean near 0 for
             unrelated features where the biased value grows with P / N.
         degenerate: Value, with a zero gradient, where either Gram matrix vanishes up to rounding
-            (constant or zero input, no rows or, when centred, a single one).
+            (constant or zero input, no rows or, when centered, a single one).
 
     Returns:
         Shape (...), in float32, or float64 if an argument is float64. Half precision inputs are
@@ -75,24 +76,19 @@ def cka(
         return similarity.masked_fill(vanishing, degenerate)
 
 
-def upcast(x: Tensor) -> Tensor:
-    """``x`` in float32, or unchanged in float64."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
 def gram(x: Tensor, center: bool = True, *, overwrite: bool = False) -> Gram:
     """Gram matrix of the rows of ``x``, shape (..., N, P), with a closed-form gradient.
 
     Args:
         x: Matrices in float32 or float64.
         center: Subtract each column's mean first.
-        overwrite: Centre in place; ``x`` must be a temporary that nothing else reads.
+        overwrite: Center in place; ``x`` must be a temporary that nothing else reads.
     """
     return Gram(*_Gram.apply(x, center, overwrite))
 
 
 class _Gram(torch.autograd.Function):
-    """K = (Hx)(Hx)^T: one matrix product backward, and centring there costs only N x N."""
+    """K = (Hx)(Hx)^T: one matrix product backward, and centering there costs only N x N."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, center: bool, overwrite: bool) -> tuple[Tensor, Tensor]:
@@ -155,7 +151,7 @@ class _Cosine(torch.autograd.Function):
 
 
 def _scaled_gram(k: Gram, unbiased: bool) -> tuple[Tensor, Tensor]:
-    """Gram matrix of trace 1 (then U-centred if unbiased), and where it vanishes."""
+    """Gram matrix of trace 1 (then U-centered if unbiased), and where it vanishes."""
     trace = k.matrix.detach().diagonal(dim1=-2, dim2=-1).sum(-1)
     vanishing = _vanishes(trace, k.removed)
     # The cosine is scale invariant: dividing by the trace, a constant, keeps squares in range.
@@ -169,16 +165,16 @@ def _scaled_gram(k: Gram, unbiased: bool) -> tuple[Tensor, Tensor]:
 
 
 def _u_center(k: Tensor) -> Tensor:
-    """U-centred Gram matrix of centred rows: inner products of these are HSIC_1 times N (N - 3).
+    """U-centered Gram matrix of centered rows: inner products of these are HSIC_1 times N (N - 3).
 
-    Szekely & Rizzo 2014; row i of a centred Gram matrix without its diagonal sums to -K_ii.
+    Szekely & Rizzo 2014; row i of a centered Gram matrix without its diagonal sums to -K_ii.
     """
     n = k.shape[-1]
     diagonal = k.diagonal(dim1=-2, dim2=-1)
     row = diagonal[..., :, None] + diagonal[..., None, :]
     total = diagonal.sum(-1)[..., None, None]
-    centred = k + row / (n - 2) - total / ((n - 1) * (n - 2))
-    return centred.masked_fill(torch.eye(n, dtype=torch.bool, device=k.device), 0.0)
+    centered = k + row / (n - 2) - total / ((n - 1) * (n - 2))
+    return centered.masked_fill(torch.eye(n, dtype=torch.bool, device=k.device), 0.0)
 
 
 def _compare_features(x: Tensor, y: Tensor, center: bool, unbiased: bool) -> tuple[Tensor, Tensor]:
@@ -194,7 +190,7 @@ def _compare_features(x: Tensor, y: Tensor, center: bool, unbiased: bool) -> tup
 
 
 def _scaled(x: Tensor, center: bool) -> tuple[Tensor, Tensor]:
-    """Centred rows at unit Frobenius norm, and where nothing is left after centring."""
+    """Centered rows at unit Frobenius norm, and where nothing is left after centering."""
     removed = x.new_zeros(x.shape[:-2])
     if center:
         mean = x.mean(-2, keepdim=True)
@@ -206,7 +202,7 @@ def _scaled(x: Tensor, center: bool) -> tuple[Tensor, Tensor]:
 
 
 def _inner(x: Tensor, y: Tensor, unbiased: bool) -> tuple[Tensor, Tensor]:
-    """<K, L> of the (U-centred) Gram matrices, without forming them, and where it is rounding."""
+    """<K, L> of the (U-centered) Gram matrices, without forming them, and where it is rounding."""
     biased = (x.mT @ y).square().sum((-2, -1))
     if not unbiased:
         return biased, torch.zeros_like(biased, dtype=torch.bool)
@@ -243,7 +239,7 @@ def check_unbiased(center: bool, name: str, rows: int) -> None:
     No rows do: without them nothing is estimated.
     """
     if not center:
-        raise ValueError('center: expected True with unbiased=True, which centres, got False')
+        raise ValueError('center: expected True with unbiased=True, which centers, got False')
     if 0 < rows < MIN_UNBIASED_ROWS:
         raise ValueError(
             f'{name}: expected at least {MIN_UNBIASED_ROWS} rows for unbiased=True, got {rows}'

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from mmkd.functional.checks import check_positive, check_same_shape
-from mmkd.functional.cka import upcast
 from mmkd.functional.mean import mean_or_zero
-from mmkd.functional.rank_correlation import pearson, spearman, standardise
-from mmkd.functional.soft_rank import DEFAULT_STRENGTH
+from mmkd.functional.ranking.rank_correlation import pearson, spearman, zscore
+from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH
+from mmkd.functional.upcast import upcast
 
 
 def cmkd(
@@ -15,8 +15,8 @@ def cmkd(
     teacher: Tensor,
     *,
     tau: float = 4.0,
-    beta: float = 4.0,
-    gamma: float = 1.0,
+    primary_weight: float = 4.0,
+    secondary_weight: float = 1.0,
     rank: str = 'fast',
     rank_strength: float = DEFAULT_STRENGTH,
     mean_entropy: Tensor | None = None,
@@ -44,8 +44,8 @@ def cmkd(
         student: Logits, shape (B, C).
         teacher: Logits, shape (B, C).
         tau: Temperature of both softmaxes of L_P.
-        beta: Weight of the leading correlation of a sample.
-        gamma: Weight of the other.
+        primary_weight: Weight of the leading correlation of a sample.
+        secondary_weight: Weight of the other.
         rank: How the student's ranks are made differentiable, ``'fast'`` or ``'pairwise'``; see
             :func:`soft_rank`.
         rank_strength: Their smoothing, in mean gaps between the student's logits; see there.
@@ -74,14 +74,14 @@ def cmkd(
     with torch.autocast(student.device.type, enabled=False):
         entropies = entropy(teacher)
         unsure = entropies >= (entropies.mean() if mean_entropy is None else mean_entropy)
-        student_score, teacher_score = standardise(student), standardise(teacher)
+        student_score, teacher_score = zscore(student), zscore(teacher)
         linear = 1 - pearson(
             (student_score / tau).softmax(-1), (teacher_score / tau).softmax(-1), degenerate=1.0
         )
         # The raw logits have the z-scores' ranks, and no ties made by rounding.
         ranking = 1 - spearman(student_score, teacher, rank_strength, rank, degenerate=1.0)
         leading, other = linear.where(unsure, ranking), ranking.where(unsure, linear)
-        return mean_or_zero(beta * leading + gamma * other)
+        return mean_or_zero(primary_weight * leading + secondary_weight * other)
 
 
 def entropy(logits: Tensor) -> Tensor:

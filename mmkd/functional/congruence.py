@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive, check_positive_int
-from mmkd.functional.cka import gram, upcast
+from mmkd.functional.cka import gram
 from mmkd.functional.mean import mean_or_zero
+from mmkd.functional.upcast import upcast
 
 KERNELS = ('mmd', 'bilinear', 'rbf')
 

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_positive, check_same_shape
+from mmkd.functional.l2_normalize import l2_normalize
 from mmkd.functional.mean import mean_or_zero
-from mmkd.functional.unit_rows import unit_rows
 
 
 def supervised_contrastive(
@@ -50,7 +50,7 @@ def supervised_contrastive(
             f'labels: expected a shape ({student.shape[0]},), got {tuple(labels.shape)}'
         )
     with torch.autocast(student.device.type, enabled=False):
-        logits = unit_rows(student) @ unit_rows(teacher).mT / tau
+        logits = l2_normalize(student) @ l2_normalize(teacher).mT / tau
         positive = (labels[:, None] == labels).to(logits)
         positive = positive / positive.sum(-1, keepdim=True)
         of_student = F.cross_entropy(logits, positive, reduction='none')

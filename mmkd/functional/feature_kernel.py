@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmkd.functional.unit_rows import unit_rows
+from mmkd.functional.l2_normalize import l2_normalize
 
 
 def feature_kernel(features: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def feature_kernel(features: Tensor) -> Tensor:
     """
     _check('features', features)
     with torch.autocast(features.device.type, enabled=False):
-        rows = unit_rows(features)
+        rows = l2_normalize(features)
         return rows @ rows.mT
 
 

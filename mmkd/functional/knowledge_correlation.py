@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_positive
+from mmkd.functional.l2_normalize import has_direction, l2_normalize
 from mmkd.functional.mean import mean_or_zero
-from mmkd.functional.unit_rows import has_direction, unit_rows
 
 
 def knowledge_correlation(student: Tensor, teacher: Tensor, tau: float = 0.5) -> Tensor:
@@ -56,7 +56,7 @@ def knowledge_correlation(student: Tensor, teacher: Tensor, tau: float = 0.5) ->
 
 def _similarities(views: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines (B (V - 1), B) of further views to first ones, and which rows have a direction."""
-    unit = unit_rows(views)
+    unit = l2_normalize(views)
     further = unit[:, 1:].flatten(0, 1)
     return further @ unit[:, 0].mT, has_direction(further)
 

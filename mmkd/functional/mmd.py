@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mmkd.functional.checks import check_same_rows
-from mmkd.functional.unit_rows import unit_rows
+from mmkd.functional.l2_normalize import l2_normalize
 
 
 def mmd(x: Tensor, y: Tensor) -> Tensor:
@@ -41,5 +41,5 @@ def mmd(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _mean_similarity(x: Tensor) -> Tensor:
-    mean_row = unit_rows(x).sum(-2) / max(x.shape[-2], 1)
+    mean_row = l2_normalize(x).sum(-2) / max(x.shape[-2], 1)
     return mean_row.square().sum(-1)

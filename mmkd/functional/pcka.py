@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive_int, check_same_shape
 from mmkd.functional.chunked_pcka import can_be_chunked, chunked_pcka
-from mmkd.functional.cka import check_unbiased, cka, compare_grams, gram, upcast
+from mmkd.functional.cka import check_unbiased, cka, compare_grams, gram
 from mmkd.functional.patches import (
     AVERAGES,
     FITS,
@@ -14,6 +14,7 @@ from mmkd.functional.patches import (
     fitting_patch_size,
     to_patches,
 )
+from mmkd.functional.upcast import upcast
 
 
 def pcka(

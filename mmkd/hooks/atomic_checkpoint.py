@@ -1,81 +1,18 @@
 """Checkpoints that are either whole or absent."""
 
-import io
-import os
-import shutil
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 
 from mmkd.registry import HOOKS
+from mmkd.storage.atomic_write import write_atomically
 
 _BACKEND = 'mmkd_atomic'
-
-
-def _fsync_directory(directory: Path) -> None:
-    """Make a rename in ``directory`` survive a power cut (POSIX; elsewhere the system does)."""
-    if os.name != 'posix':
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _explain(error: OSError, path: Path, size: int) -> OSError:
-    """The same error, with the file, the bytes it needs and the bytes that are free."""
-    try:
-        free = f'{shutil.disk_usage(path.parent).free} bytes free'
-    except OSError:
-        free = 'free space unknown'
-    message = (
-        f'{error.strerror or error}: {path.name} needs {size} bytes ({free}); '
-        'nothing was replaced or removed'
-    )
-    return OSError(error.errno, message, str(path))
-
-
-def write_atomically(data: bytes, path: str | Path) -> None:
-    """Write ``data`` to a temporary file beside ``path``, flush it to disk, then rename it.
-
-    Args:
-        data: The whole content.
-        path: The target; its directory is made where it is missing.
-
-    Raises:
-        OSError: With the original ``errno`` (``ENOSPC`` on a full disk), the file, the bytes
-            needed and free. The temporary file is gone and an older ``path`` is intact.
-    """
-    path = Path(path)
-    # A fixed name: what a killed run leaves behind is overwritten by the next attempt.
-    temporary = path.with_name(f'{path.name}.tmp')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, 'wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _fsync_directory(path.parent)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _explain(error, path, len(data)) from error
-        raise
-
-
-def save_atomically(content: Any, path: str | Path) -> None:
-    """``torch.save`` through :func:`write_atomically`."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_atomically(buffer.getvalue(), path)
 
 
 @register_backend(_BACKEND)
@@ -131,7 +68,7 @@ class AtomicCheckpointHook(CheckpointHook):
     """
 
     file_backend: Any
-    _removals: _DeferredRemovals | None = None  # None: stock behaviour
+    _removals: _DeferredRemovals | None = None  # None: stock behavior
 
     def before_train(self, runner) -> None:
         """Choose the atomic backend where checkpoints go to local storage."""

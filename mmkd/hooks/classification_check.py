@@ -10,7 +10,7 @@ import numpy as np
 def has_single_labels(dataset: Any) -> bool:
     """Whether a data set, not empty, gives one integer label an image.
 
-    Not so: several labels an image, one a task, or none (unlabelled).
+    Not so: several labels an image, one a task, or none (unlabeled).
 
     Args:
         dataset: Has ``get_data_info``, as MMPretrain's data sets do.

@@ -1,6 +1,5 @@
 """Check data sets against their annotation files and the model before a run starts."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -12,18 +11,10 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from mmkd.datasets.unwrap import unwrap
 from mmkd.hooks.classification_check import has_single_labels, label_problems
+from mmkd.models.heads import classifying_heads
 from mmkd.registry import HOOKS
-
-# Heads that do not classify the data set's classes: objectness, and pixels of another label set.
-_OTHER_HEADS = {'rpn_head', 'semantic_head'}
-
-
-def unwrap(dataset: Any) -> list[Any]:
-    """The data sets inside concatenated, repeated or balanced ones, in order."""
-    if hasattr(dataset, 'datasets'):
-        return [leaf for part in dataset.datasets for leaf in unwrap(part)]
-    return unwrap(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
 
 
 def _is_coco(dataset: Any) -> bool:
@@ -125,16 +116,6 @@ def _student(model: nn.Module) -> tuple[str, nn.Module]:
     if isinstance(getattr(model, 'architecture', None), nn.Module):
         return 'model.architecture', model.architecture  # type: ignore[return-value]
     return 'model', model
-
-
-def classifying_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules named head (``bbox_head``, ``roi_head.bbox_head.0``) that state ``num_classes``."""
-    for name, module in model.named_modules():
-        parts = name.split('.')
-        other = any(part in _OTHER_HEADS or part.startswith('teacher') for part in parts)
-        is_head = re.search(r'head(\.\d+)?$', name)
-        if is_head and not other and isinstance(getattr(module, 'num_classes', None), int):
-            yield name, module
 
 
 def _student_heads(model: nn.Module) -> dict[str, nn.Module]:

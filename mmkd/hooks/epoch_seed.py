@@ -40,7 +40,7 @@ def _seed_everything(*entropy: int) -> None:
 class EpochSeedHook(Hook):
     """Reseed Python, NumPy and torch before each training epoch from (seed, epoch, rank).
 
-    A checkpoint holds weights, optimiser and log but no random state, so without this a resumed
+    A checkpoint holds weights, optimizer and log but no random state, so without this a resumed
     run draws other augmentations and dropout masks. With it, and on deterministic kernels
     (``randomness=dict(deterministic=True)``), resuming from an epoch's checkpoint gives the very
     parameters of an uninterrupted run, for any ``num_workers``. The seed is ``runner.seed``, which

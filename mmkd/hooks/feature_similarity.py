@@ -53,8 +53,8 @@ class FeatureSimilarityHook(Hook):
         self.student = getattr(model, 'architecture', model)
         self.preprocessor = model.data_preprocessor
         if self.teacher_config is not None:
-            self.teacher = FrozenTeacher.from_config({**self.teacher_config, 'forward': 'features'})
-            self.teacher.follow(self.preprocessor)
+            self.teacher = FrozenTeacher.from_config({**self.teacher_config, 'mode': 'features'})
+            self.teacher.set_input_preprocessor(self.preprocessor)
         elif hasattr(model, 'teacher'):
             self.teacher = model.teacher
         else:

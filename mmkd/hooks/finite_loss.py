@@ -66,7 +66,7 @@ class FiniteLossHook(Hook):
         >>> custom_hooks = [dict(type='mmkd.FiniteLossHook')]
     """
 
-    # A hook suffices though the optimiser has already stepped: the spoiled weights live only in
+    # A hook suffices though the optimizer has already stepped: the spoiled weights live only in
     # memory, and the checkpoint hook (VERY_LOW) runs later. The log (BELOW_NORMAL) is out by then.
     priority = 'LOW'
 

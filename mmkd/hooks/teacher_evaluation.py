@@ -15,7 +15,8 @@ from mmengine.structures import BaseDataElement
 from mmengine.utils import apply_to
 from torch import Tensor
 
-from mmkd.hooks.data_check import classifying_heads, unwrap
+from mmkd.datasets.unwrap import unwrap
+from mmkd.models.heads import classifying_heads
 from mmkd.registry import HOOKS
 from mmkd.teachers import FrozenTeacher
 

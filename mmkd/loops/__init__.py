@@ -1,5 +1,5 @@
 """Training loops."""
 
-from mmkd.loops.unlabelled_train_loop import UnlabelledTrainLoop
+from mmkd.loops.unlabeled_train_loop import UnlabeledTrainLoop
 
-__all__ = ['UnlabelledTrainLoop']
+__all__ = ['UnlabeledTrainLoop']

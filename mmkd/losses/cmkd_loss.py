@@ -5,9 +5,9 @@ from torch import Tensor
 from mmkd.functional import cmkd
 from mmkd.functional.checks import check_choice, check_positive
 from mmkd.functional.cmkd import entropy
-from mmkd.functional.soft_rank import DEFAULT_STRENGTH, METHODS
-from mmkd.losses.base import check_non_negative
-from mmkd.losses.relational import RelationalLoss, check_rows, check_same_classes
+from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, METHODS
+from mmkd.losses.level_loss import check_non_negative
+from mmkd.losses.relational_loss import RelationalLoss, check_rows, check_same_classes
 from mmkd.registry import MODELS
 
 
@@ -29,8 +29,8 @@ class CMKDLoss(RelationalLoss):
 
     Args:
         tau: Temperature of the softmax of the z-scored logits: 4 on CIFAR, 1 on ImageNet.
-        beta: Weight of a sample's leading correlation.
-        gamma: Weight of the other.
+        primary_weight: Weight of a sample's leading correlation.
+        secondary_weight: Weight of the other.
         rank: How the student's ranks are made differentiable: ``'fast'``, a projection onto the
             permutahedron, or ``'pairwise'``, a sum of sigmoids that takes O(C^2) memory a sample.
         rank_strength: Their smoothing, in mean gaps between a sample's logits. Ranks of logits
@@ -56,8 +56,8 @@ class CMKDLoss(RelationalLoss):
     def __init__(
         self,
         tau: float = 4.0,
-        beta: float = 4.0,
-        gamma: float = 1.0,
+        primary_weight: float = 4.0,
+        secondary_weight: float = 1.0,
         rank: str = 'fast',
         rank_strength: float = DEFAULT_STRENGTH,
         loss_weight: float = 1.0,
@@ -65,13 +65,13 @@ class CMKDLoss(RelationalLoss):
     ) -> None:
         super().__init__(loss_weight=loss_weight, gather=gather)
         check_positive('tau', tau)
-        check_non_negative('beta', beta)
-        check_non_negative('gamma', gamma)
+        check_non_negative('primary_weight', primary_weight)
+        check_non_negative('secondary_weight', secondary_weight)
         check_choice('rank', rank, METHODS)
         check_positive('rank_strength', rank_strength)
         self.tau = tau
-        self.beta = beta
-        self.gamma = gamma
+        self.primary_weight = primary_weight
+        self.secondary_weight = secondary_weight
         self.rank = rank
         self.rank_strength = rank_strength
 
@@ -97,8 +97,8 @@ class CMKDLoss(RelationalLoss):
             student,
             teacher,
             tau=self.tau,
-            beta=self.beta,
-            gamma=self.gamma,
+            primary_weight=self.primary_weight,
+            secondary_weight=self.secondary_weight,
             rank=self.rank,
             rank_strength=self.rank_strength,
             mean_entropy=self.joined(entropy(teacher)).mean(),

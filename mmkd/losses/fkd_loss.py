@@ -3,10 +3,10 @@
 from torch import Tensor
 
 from mmkd.functional import feature_kernel_distance
-from mmkd.functional.cka import upcast
 from mmkd.functional.mean import mean_or_zero
-from mmkd.losses.base import check_non_negative
-from mmkd.losses.relational import RelationalLoss, check_rows
+from mmkd.functional.upcast import upcast
+from mmkd.losses.level_loss import check_non_negative
+from mmkd.losses.relational_loss import RelationalLoss, check_rows
 from mmkd.registry import MODELS
 
 Ensemble = tuple[Tensor, ...] | list[Tensor]
@@ -26,7 +26,7 @@ class FKDLoss(RelationalLoss):
 
     Args:
         kernel_weight: The paper's lambda_KD, in [1, 1000] there.
-        regularisation_weight: The paper's lambda_FR, in [0, 20] there.
+        regularization_weight: The paper's lambda_FR, in [0, 20] there.
         loss_weight: Factor of both terms.
         gather: In distributed training, compare the samples of all processes, gradients
             included, so that N processes with b samples each are one with N b.
@@ -37,7 +37,7 @@ class FKDLoss(RelationalLoss):
     Example:
         >>> import torch
         >>> student = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-        >>> loss = FKDLoss(kernel_weight=3.0, regularisation_weight=4.0)
+        >>> loss = FKDLoss(kernel_weight=3.0, regularization_weight=4.0)
         >>> loss(student, torch.tensor([[1.0], [5.0]]))
         tensor(5.)
     """
@@ -45,21 +45,21 @@ class FKDLoss(RelationalLoss):
     def __init__(
         self,
         kernel_weight: float = 300.0,
-        regularisation_weight: float = 20.0,
+        regularization_weight: float = 20.0,
         loss_weight: float = 1.0,
         gather: bool = True,
     ) -> None:
         super().__init__(loss_weight=loss_weight, gather=gather)
         check_non_negative('kernel_weight', kernel_weight)
-        check_non_negative('regularisation_weight', regularisation_weight)
+        check_non_negative('regularization_weight', regularization_weight)
         self.kernel_weight = kernel_weight
-        self.regularisation_weight = regularisation_weight
+        self.regularization_weight = regularization_weight
 
     def forward(
         self,
         student: Tensor,
         teacher: Tensor | Ensemble,
-        regularised: Tensor | None = None,
+        regularized: Tensor | None = None,
     ) -> Tensor:
         """Weighted sum of the kernels' distance and the features' mean square.
 
@@ -67,9 +67,9 @@ class FKDLoss(RelationalLoss):
             student: Features, shape (B, D).
             teacher: Features, shape (B, D_T) with D_T free, or a tuple of them, an ensemble
                 whose kernels are averaged. No gradient flows into them.
-            regularised: Features of the student, shape (B', D'), whose mean square is penalised;
+            regularized: Features of the student, shape (B', D'), whose mean square is penalized;
                 None means ``student``. To be given if that is a batch of its own, such as an
-                unlabelled one.
+                unlabeled one.
 
         Returns:
             A scalar.
@@ -80,14 +80,14 @@ class FKDLoss(RelationalLoss):
         """
         check_rows('student', student)
         teachers = _as_ensemble(teacher, student)
-        if regularised is not None:
-            check_rows('regularised', regularised)
+        if regularized is not None:
+            check_rows('regularized', regularized)
         student = self.joined(student)
         distance = feature_kernel_distance(student, *(self.joined(t.detach()) for t in teachers))
         loss = self.kernel_weight * distance
-        if self.regularisation_weight:
-            features = student if regularised is None else self.joined(regularised)
-            loss = loss + self.regularisation_weight * mean_or_zero(upcast(features).square())
+        if self.regularization_weight:
+            features = student if regularized is None else self.joined(regularized)
+            loss = loss + self.regularization_weight * mean_or_zero(upcast(features).square())
         return self.loss_weight * loss
 
 

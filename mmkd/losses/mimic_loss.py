@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmkd.functional.cka import upcast
-from mmkd.losses.base import LevelLoss
+from mmkd.functional.upcast import upcast
+from mmkd.losses.level_loss import LevelLoss
 from mmkd.registry import MODELS
 
 

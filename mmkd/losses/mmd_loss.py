@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from mmkd.functional import mmd
-from mmkd.losses.base import check_non_negative
-from mmkd.losses.relational import check_rows
+from mmkd.losses.level_loss import check_non_negative
+from mmkd.losses.relational_loss import check_rows
 from mmkd.registry import MODELS
 
 
@@ -13,7 +13,7 @@ class MMDLoss(nn.Module):
     """Squared difference of the mean similarities between the rows of two networks.
 
     "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), Table 6, where it is
-    applied to patches: give it to :class:`~mmkd.losses.Patchwise`. The mathematics is
+    applied to patches: give it to :class:`~mmkd.losses.PatchwiseLoss`. The mathematics is
     :func:`mmkd.functional.mmd`.
 
     Args:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive_int
 from mmkd.functional.patches import AVERAGES, FITS, check_feature_map
-from mmkd.losses.base import LevelLoss, Levels
+from mmkd.losses.level_loss import LevelLoss, Levels
 
 
 class PatchLoss(LevelLoss):

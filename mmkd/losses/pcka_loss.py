@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mmkd.functional import pcka
 from mmkd.functional.cka import check_unbiased
-from mmkd.losses.base import check_non_negative
+from mmkd.losses.level_loss import check_non_negative
 from mmkd.losses.patch_loss import PatchLoss
 from mmkd.registry import MODELS
 

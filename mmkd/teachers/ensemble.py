@@ -6,15 +6,15 @@ from typing import Any
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from mmkd.models.multi_view import Views
 from mmkd.teachers.frozen_teacher import FrozenTeacher
-from mmkd.views import Views
 
 
 class TeacherEnsemble:
     """Frozen teachers that see the same batch; to recorders, one model with a part for each.
 
     The module ``neck`` of the teacher ``first`` is recorded as ``first.neck``. They may differ in
-    architecture, width, normalisation and classes.
+    architecture, width, normalization and classes.
 
     Args:
         members: Teachers by name, built or as their configs (see
@@ -41,10 +41,10 @@ class TeacherEnsemble:
         """Each single teacher by the prefix of its modules' names."""
         return {f'{name}.': teacher for name, teacher in self.members.items()}
 
-    def follow(self, student_preprocessor: nn.Module | None) -> None:
+    def set_input_preprocessor(self, student_preprocessor: nn.Module | None) -> None:
         """Expect batches made by the student's data preprocessor."""
         for teacher in self.members.values():
-            teacher.follow(student_preprocessor)
+            teacher.set_input_preprocessor(student_preprocessor)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights of all."""

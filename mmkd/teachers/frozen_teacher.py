@@ -11,36 +11,36 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from mmkd.checkpoint import assert_unchanged, load_all, read_state_dict
-from mmkd.compilation import begin_step, compile_features
-from mmkd.model_config import build_model
-from mmkd.teachers.normalisation import Renormalise
-from mmkd.views import Views, all_views
+from mmkd.models.building import build_model
+from mmkd.models.compilation import begin_step, compile_features
+from mmkd.models.multi_view import Views, all_views
+from mmkd.storage.checkpoint import assert_unchanged, load_all, read_state_dict
+from mmkd.teachers.renormalize import Renormalize
 
-FORWARDS = ('features', 'tensor', 'loss')
+MODES = ('features', 'tensor', 'loss')
 # What a teacher's config has beside those of its model.
-ARGUMENTS = ('checkpoint', 'precision', 'forward', 'compile', 'channels_last')
+ARGUMENTS = ('checkpoint', 'precision', 'mode', 'compile', 'channels_last')
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
 
 class FrozenTeacher:
     """A model in eval mode, without gradients, outside the student's module tree.
 
-    It is not an ``nn.Module``: what owns it neither optimises nor saves nor synchronises nor
+    It is not an ``nn.Module``: what owns it neither optimizes nor saves nor synchronizes nor
     copies it. The model follows the device of its inputs.
 
     Args:
         model: A model, which is frozen in place; or its config: ``cfg_path`` and overrides, or
-            ``type`` and arguments (see :func:`mmkd.model_config.build_model`).
+            ``type`` and arguments (see :func:`mmkd.models.building.build_model`).
         checkpoint: Path or URL of its weights; every tensor has to match. ``None`` keeps the
-            weights of a built model, else the initialisation that the model's config names (with
+            weights of a built model, else the initialization that the model's config names (with
             a warning).
         precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``; ``None`` follows the student's autocast.
-        forward: What to run: ``'features'`` (backbone and neck), ``'tensor'`` (the network
+        mode: What to run: ``'features'`` (backbone and neck), ``'tensor'`` (the network
             without losses and post-processing), ``'loss'`` (as in training); ``None`` (default)
             leaves the choice to the algorithm: the least that produces what is recorded.
         compile: Compile backbone and neck: True, or arguments of :func:`torch.compile`. Those that
-            use CUDA graphs need :func:`mmkd.compilation.begin_step` before each step.
+            use CUDA graphs need :func:`mmkd.models.compilation.begin_step` before each step.
         channels_last: Keep weights and images in memory pixel by pixel, in which convolutions are
             faster on a CPU, and on a GPU in half precision. Shapes and values stay, but what is
             recorded lies in memory so, too: a loss that calls ``view`` on maps raises, as
@@ -58,7 +58,7 @@ class FrozenTeacher:
         checkpoint: str | None = None,
         *,
         precision: str | None = None,
-        forward: str | None = None,
+        mode: str | None = None,
         compile: bool | Mapping[str, Any] = False,
         channels_last: bool = False,
     ) -> None:
@@ -66,9 +66,9 @@ class FrozenTeacher:
             raise ValueError(
                 f'precision: expected one of {[*PRECISIONS]} or None, got {precision!r}'
             )
-        if forward is not None and forward not in FORWARDS:
-            raise ValueError(f'forward: expected one of {[*FORWARDS]} or None, got {forward!r}')
-        self.precision, self.forward = precision, forward
+        if mode is not None and mode not in MODES:
+            raise ValueError(f'mode: expected one of {[*MODES]} or None, got {mode!r}')
+        self.precision, self.mode = precision, mode
         self.compiled, self.channels_last = compile is not False, channels_last
         self.model = build_model(model).requires_grad_(False).eval()
         if channels_last:
@@ -77,7 +77,7 @@ class FrozenTeacher:
             # A recorded output must not be overwritten by the activation after it.
             if getattr(module, 'inplace', False):
                 module.inplace = False
-        self._renormalise = Renormalise(None, None)
+        self._renormalize = Renormalize(None, None)
         if checkpoint is not None:
             load_all(self.model, read_state_dict(checkpoint), checkpoint)
         elif self.model is not model:
@@ -111,10 +111,10 @@ class FrozenTeacher:
         """Each single teacher by the prefix of its modules' names: itself, with none."""
         return {'': self}
 
-    def follow(self, student_preprocessor: nn.Module | None) -> None:
-        """Expect batches made by the student's data preprocessor, and renormalise them."""
+    def set_input_preprocessor(self, student_preprocessor: nn.Module | None) -> None:
+        """Expect batches made by the student's data preprocessor, and renormalize them."""
         own = getattr(self.model, 'data_preprocessor', None)
-        self._renormalise = Renormalise(student_preprocessor, own)
+        self._renormalize = Renormalize(student_preprocessor, own)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
         return self  # a copy of the student (an EMA, say) is taught by the same teacher
@@ -131,7 +131,8 @@ class FrozenTeacher:
         Args:
             inputs: (B, 3, H, W), preprocessed for the student.
             data_samples: The batch's samples.
-            views: Views from which features are extracted; see :func:`mmkd.views.all_views`.
+            views: Views of each image to extract features from; see
+                :func:`mmkd.models.multi_view.all_views`.
 
         Returns:
             What the model returns; usually only what was recorded on the way matters.
@@ -139,9 +140,9 @@ class FrozenTeacher:
 
         def run(model: BaseModel, images: Tensor) -> Any:
             with all_views(model, views):
-                if self.forward == 'features':
+                if self.mode == 'features':
                     return model.extract_feat(images)
-                return model(images, data_samples, mode=self.forward or 'tensor')
+                return model(images, data_samples, mode=self.mode or 'tensor')
 
         return self.apply(run, inputs, data_samples)
 
@@ -196,7 +197,7 @@ class FrozenTeacher:
             self._reference = None
         if next(self.model.parameters()).device != inputs.device:
             self.model.to(inputs.device)
-        images = self._renormalise(inputs, data_samples)
+        images = self._renormalize(inputs, data_samples)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return images

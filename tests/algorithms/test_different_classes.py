@@ -7,12 +7,12 @@ import torch
 from helpers import FASTER_RCNN, RETINANET, detection_batch
 
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.model_config import build_model
+from mmkd.models.building import build_model
 from mmkd.teachers import FrozenTeacher
 
 ANCHORS = 9
 POOL = {'type': 'mmkd.InstanceFeatures', 'strides': (8, 16, 32)}
-ALIGN = [POOL, {'type': 'mmkd.SpindleMLP', 'in_channels': 16, 'out_channels': 24}]
+ALIGN = [POOL, {'type': 'mmkd.ProjectionMLP', 'in_channels': 16, 'out_channels': 24}]
 
 
 def of_classes(config, classes, channels=16):
@@ -52,7 +52,7 @@ def pair(config, built, channels=16):
 
 
 CONFIDENT = {
-    'type': 'mmkd.ConfidentLocations',
+    'type': 'mmkd.TopKLocationsLoss',
     'loss': {'type': 'mmkd.CMKDLoss'},
     'num_classes': 2,
 }
@@ -94,7 +94,7 @@ FEATURE_METHODS = {
 def test_methods_on_features_train(config, method):
     loss, connectors, channels = FEATURE_METHODS[method]
     algorithm = pair(config, distiller(loss, FPN, connectors), channels)
-    assert algorithm.teacher.forward == 'features'
+    assert algorithm.teacher.mode == 'features'
     inputs, samples = detection_batch(algorithm, [(3, 128, 128)] * 2)
     for sample in samples:
         sample.gt_instances.labels %= 2

@@ -1,4 +1,4 @@
-"""FrozenTeacherDistill on toy models: losses, gradients, what it saves, copies and optimises."""
+"""FrozenTeacherDistill on toy models: losses, gradients, what it saves, copies and optimizes."""
 
 import copy
 import gc
@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.checkpoint import CheckpointMismatchError
 from mmkd.registry import MODELS
+from mmkd.storage.checkpoint import CheckpointMismatchError
 from mmkd.teachers import FrozenTeacher
 
 CONVOLUTION = {
@@ -128,7 +128,7 @@ def method_recorder():
 
 
 @pytest.mark.parametrize(
-    ('distiller', 'forward', 'head_calls'),
+    ('distiller', 'mode', 'head_calls'),
     [
         (distiller_config('backbone.0'), 'features', 0),
         (distiller_config('neck'), 'features', 0),
@@ -136,16 +136,16 @@ def method_recorder():
         (method_recorder(), 'loss', 1),
     ],
 )
-def test_teacher_runs_no_further_than_what_is_recorded(images, distiller, forward, head_calls):
+def test_teacher_runs_no_further_than_what_is_recorded(images, distiller, mode, head_calls):
     algorithm = algorithm_of(distiller)
-    assert algorithm.teacher.forward == forward
+    assert algorithm.teacher.mode == mode
     assert distillation_loss(algorithm, images) > 0
     assert algorithm.teacher.model.head_calls == head_calls
     assert algorithm.student.head_calls == 1
 
 
-def test_forward_of_the_config_stays(images):
-    teacher = FrozenTeacher(toy_detector(1), forward='tensor')
+def test_mode_of_the_config_stays(images):
+    teacher = FrozenTeacher(toy_detector(1), mode='tensor')
     expected = distillation_loss(algorithm_of(), images)
     assert distillation_loss(algorithm_of(teacher=teacher), images) == expected
     assert teacher.model.head_calls == 1
@@ -230,7 +230,7 @@ def test_deliveries_carry_the_teachers_draw_to_the_student(images, delivered):
     for _ in range(2):
         loss = distillation_loss(algorithm, images)
         assert (loss == 0) == delivered
-    assert algorithm.teacher.forward == ('loss' if delivered else 'features')
+    assert algorithm.teacher.mode == ('loss' if delivered else 'features')
 
 
 def test_modules_and_parameters_are_those_of_student_and_distiller():
@@ -249,9 +249,9 @@ def test_optimizer_of_mmengine_has_no_teacher_parameter():
         'paramwise_cfg': {'bias_lr_mult': 2.0},
     }
     groups = build_optim_wrapper(algorithm, config).optimizer.param_groups
-    optimised = {id(p) for group in groups for p in group['params']}
+    optimized = {id(p) for group in groups for p in group['params']}
     own = [*algorithm.student.parameters(), *algorithm.distiller.parameters()]
-    assert optimised == {id(p) for p in own}
+    assert optimized == {id(p) for p in own}
 
 
 @pytest.mark.parametrize('loader', [nn.Module.load_state_dict, load_state_dict])

@@ -25,7 +25,7 @@ def build():
 
 
 def gradients_of_steps(algorithm, forward, images):
-    """Gradients of two steps that distil and of two after distillation was stopped."""
+    """Gradients of two steps that distill and of two after distillation was stopped."""
     steps = []
     for stopped in (False, False, True, True):
         algorithm.distillation_stopped = stopped

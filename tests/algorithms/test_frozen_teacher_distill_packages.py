@@ -9,7 +9,7 @@ from mmpretrain.structures import DataSample
 from torch.nn import functional as F
 
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.model_config import build_model
+from mmkd.models.building import build_model
 
 OWN_PREPROCESSOR = {
     'mean': [103.53, 116.28, 123.675],
@@ -61,7 +61,7 @@ def test_retinanet_is_distilled_at_its_neck(build):
     assert algorithm.student.neck.lateral_convs[0].conv.weight.grad.any()
 
 
-def test_teacher_sees_its_own_normalisation_on_padded_images(build):
+def test_teacher_sees_its_own_normalization_on_padded_images(build):
     algorithm = build(RETINANET, distiller_config(), data_preprocessor=OWN_PREPROCESSOR)
     shapes = [(3, 64, 50), (3, 40, 64), (3, 64, 64)]
     seen = count_calls(algorithm.teacher.model.backbone)
@@ -73,7 +73,7 @@ def test_teacher_sees_its_own_normalisation_on_padded_images(build):
     assert (expected[1, :, 40:] == 5).all()
 
 
-def test_same_normalisation_hands_on_the_same_tensor(build):
+def test_same_normalization_hands_on_the_same_tensor(build):
     algorithm = build(RETINANET, distiller_config())
     inputs, samples = detection_batch(algorithm)
     seen = count_calls(algorithm.teacher.model.backbone)
@@ -99,7 +99,7 @@ def test_two_stage_detector(build, source, rpn_calls, roi_calls):
 
 
 def test_whole_two_stage_teacher_runs_as_in_training(build):
-    algorithm = build(FASTER_RCNN, distiller_config(), forward='loss')
+    algorithm = build(FASTER_RCNN, distiller_config(), mode='loss')
     inputs, samples = detection_batch(algorithm)
     roi = count_calls(algorithm.teacher.model.roi_head.bbox_head)
     assert algorithm(inputs, samples, mode='loss')['distill.loss_feature'] > 0
@@ -112,7 +112,7 @@ def test_classifier_is_distilled_at_its_logits(build):
     samples = [DataSample().set_gt_label(label) for label in range(4)]
     batch = algorithm.data_preprocessor({'inputs': raw, 'data_samples': samples}, training=True)
     losses = algorithm(**batch, mode='loss')
-    assert algorithm.teacher.forward == 'tensor'
+    assert algorithm.teacher.mode == 'tensor'
     student, teacher = (m(batch['inputs']) for m in (algorithm.student, algorithm.teacher.model))
     torch.testing.assert_close(losses['distill.loss_feature'], F.mse_loss(student, teacher))
     labels = torch.arange(4)

@@ -11,13 +11,13 @@ from torchvision.ops import roi_align
 
 from mmkd.algorithms import FrozenTeacherDistill
 from mmkd.losses import FKDLoss
-from mmkd.model_config import build_model
+from mmkd.models.building import build_model
 from mmkd.teachers import FrozenTeacher
 
 FPN = {'fpn': {'type': 'ModuleOutputs', 'source': 'neck'}}
 POOL = {'type': 'mmkd.InstanceFeatures', 'strides': (8, 16, 32)}
 EMBED = {'type': 'mmkd.LinearEmbed', 'in_channels': 16, 'out_channels': 8}
-SPINDLE = {'type': 'mmkd.SpindleMLP', 'in_channels': 16, 'out_channels': 16}
+SPINDLE = {'type': 'mmkd.ProjectionMLP', 'in_channels': 16, 'out_channels': 16}
 VIEWS = {**POOL, 'num_views': 2}
 
 

@@ -150,7 +150,7 @@ def dense_head(kind, classes):
 
 DENSE = {'levels': {'type': 'mmkd.LevelOutputs', 'source': 'head'}}
 CONFIDENT = {
-    'type': 'mmkd.ConfidentLocations',
+    'type': 'mmkd.TopKLocationsLoss',
     'loss': {'type': 'mmkd.CMKDLoss'},
     'num_classes': 2,
 }
@@ -180,9 +180,12 @@ LEVELS = {'recorder': 'levels'}
 EMBED = {'type': 'mmkd.LinearEmbed', 'in_channels': 8, 'out_channels': 32}
 CONNECTORS = [
     EMBED,
-    {'type': 'mmkd.SpindleMLP', 'in_channels': 8, 'out_channels': 32},
+    {'type': 'mmkd.ProjectionMLP', 'in_channels': 8, 'out_channels': 32},
     {'type': 'mmkd.LevelwiseConv', 'in_channels': 8, 'out_channels': 32, 'num_levels': 2},
-    [{'type': 'mmkd.SpindleMLP', 'in_channels': 8, 'out_channels': 4}, {**EMBED, 'in_channels': 4}],
+    [
+        {'type': 'mmkd.ProjectionMLP', 'in_channels': 8, 'out_channels': 4},
+        {**EMBED, 'in_channels': 4},
+    ],
 ]
 
 

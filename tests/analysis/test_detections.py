@@ -6,7 +6,7 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmkd.analysis import draw_detections
-from mmkd.datasets import DigitScenesDataset
+from mmkd.datasets.digits import DigitScenesDataset
 
 
 class Sample:

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from mmkd.analysis import plot_curves, read_run
-from mmkd.analysis.table import summarise, to_markdown
+from mmkd.analysis.summary_table import summarize, to_markdown
 
 ROWS = [
     {'lr': 0.1, 'loss': 5.0, 'student.loss_cls': 2.0, 'distill.loss_pcka': 3.0, 'time': 0.5,
@@ -55,7 +55,7 @@ def test_table_states_mean_spread_gain_and_missing_sizes():
         'student': [{'AP': 10.0, 'AP_L': -100.0}, {'AP': 14.0, 'AP_L': -100.0}],
         'PCKA': [{'AP': 13.0, 'AP_L': -100.0}, {'AP': 12.0, 'AP_L': -100.0}],
     }
-    assert to_markdown(summarise(rows), 'student').splitlines() == [
+    assert to_markdown(summarize(rows), 'student').splitlines() == [
         '| | AP | AP_L | gain |',
         '|---|---|---|---|',
         '| teacher | 30.0 | - | |',

@@ -10,7 +10,7 @@ from published_cifar import (
     digest,
     public_state_dict,
     published_logits,
-    randomise,
+    randomize,
 )
 from torch import nn
 from torch.nn import functional as F
@@ -65,7 +65,7 @@ def test_tensors_are_those_of_the_public_checkpoint(name):
 def test_logits_are_those_of_an_independent_forward(name):
     torch.manual_seed(0)
     model = cifar_model(name).double().eval()
-    randomise(model)
+    randomize(model)
     x = 100 * torch.randn(1, 3, 32, 32)  # beyond 6, where ReLU6 would saturate
     # In float64 the two agree to rounding, so that no difference can hide.
     expected = published_logits(name, public_state_dict(name, model), x.double())
@@ -138,7 +138,7 @@ def test_modules_that_end_before_their_relu():
         assert torch.equal(maps[index], recorded[0].relu())
 
 
-def test_last_map_of_a_wide_resnet_is_normalised_and_the_others_are_sums():
+def test_last_map_of_a_wide_resnet_is_normalized_and_the_others_are_sums():
     torch.manual_seed(0)
     backbone = CIFARWideResNet(16, 1, out_indices=(0, 1, 2)).eval()
     recorded = {}
@@ -161,7 +161,7 @@ def test_every_parameter_is_trained_down_the_gradient(name):
     loss = F.cross_entropy(model(x), labels)
     loss.backward()
     gradients = {key: p.grad for key, p in model.named_parameters()}
-    # The next normalisation removes a bias that no ReLU lies behind.
+    # The next normalization removes a bias that no ReLU lies behind.
     without = {key for key, gradient in gradients.items() if gradient.abs().max() < 1e-12}
     assert all(key.endswith('.bias') for key in without), without
     norm = math.sqrt(sum(gradient.square().sum() for gradient in gradients.values()))
@@ -174,7 +174,7 @@ def test_every_parameter_is_trained_down_the_gradient(name):
 
 
 @pytest.mark.parametrize('name', [name for name in MAPS if not name.startswith('shuffle')])
-def test_convolutions_are_initialised_as_published(name):
+def test_convolutions_are_initialized_as_published(name):
     """Normal with variance 2 / (area of the kernel x output channels)."""
     torch.manual_seed(0)
     model = cifar_model(name)
@@ -195,7 +195,7 @@ def test_convolutions_are_initialised_as_published(name):
 
 
 @pytest.mark.parametrize('name', ['shufflenetv1', 'shufflenetv2'])
-def test_shufflenets_keep_the_initialisation_of_pytorch(name):
+def test_shufflenets_keep_the_initialization_of_pytorch(name):
     model = cifar_model(name)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     model.init_weights()
@@ -208,7 +208,7 @@ def test_shufflenets_keep_the_initialisation_of_pytorch(name):
 
 
 @pytest.mark.parametrize('name', ['resnet8', 'shufflenetv2', 'wrn16_2', 'vgg8', 'mobilenetv2_half'])
-def test_classifiers_are_initialised_as_published(name):
+def test_classifiers_are_initialized_as_published(name):
     torch.manual_seed(0)
     model = cifar_model(name)
     model.init_weights()

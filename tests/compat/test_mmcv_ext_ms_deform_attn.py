@@ -71,7 +71,7 @@ def test_equals_the_definition_forward_and_backward():
 
 
 def test_hand_computed():
-    # The centre of pixel (1, 2) of the first level, weighed 3.
+    # The center of pixel (1, 2) of the first level, weighed 3.
     value = torch.arange(26.0).view(1, 26, 1, 1)
     locations = torch.full((1, 1, 1, 2, 1, 2), 9.0)  # far outside
     locations[0, 0, 0, 0, 0] = torch.tensor([2.5 / 5, 1.5 / 4])

@@ -87,12 +87,12 @@ def test_equals_the_definition_forward_and_backward(aligned, ratio, scale):
 
 
 @pytest.mark.parametrize(('aligned', 'shift'), [(True, 0.5), (False, 0.0)])
-def test_samples_a_linear_ramp_at_the_bin_centres(aligned, shift):
+def test_samples_a_linear_ramp_at_the_bin_centers(aligned, shift):
     y, x = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing='ij')
     ramp = (10 * y + x)[None, None]
     out = ops.roi_align(ramp, torch.tensor([[0.0, 1, 1, 5, 5]]), 2, 1.0, 0, 'avg', aligned)
-    centres = [10 * (i - shift) + (j - shift) for i in (2, 4) for j in (2, 4)]
-    torch.testing.assert_close(out.flatten(), torch.tensor(centres))
+    centers = [10 * (i - shift) + (j - shift) for i in (2, 4) for j in (2, 4)]
+    torch.testing.assert_close(out.flatten(), torch.tensor(centers))
 
 
 def test_gradcheck():

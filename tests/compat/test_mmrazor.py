@@ -29,7 +29,7 @@ def _seed_and_scope():
         yield
 
 
-# --- Stand-ins for quantisation -----------------------------------------------------------------
+# --- Stand-ins for quantization -----------------------------------------------------------------
 
 NAMES = [(module, name) for module, (_, names) in STAND_INS.items() for name in names]
 REGISTERED = [

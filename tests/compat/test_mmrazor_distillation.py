@@ -328,7 +328,7 @@ def test_overhaul_of_feature_distillation():
         }
     )
     model.train()
-    # The margin is the mean of the negative half of what the normalisation puts out.
+    # The margin is the mean of the negative half of what the normalization puts out.
     mean, std = norm.bias.numpy(), norm.weight.numpy()
     expected = truncnorm(-float('inf'), -mean / std, loc=mean, scale=std).mean()
     margin = model.distiller.connectors['teacher'].margin

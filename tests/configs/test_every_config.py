@@ -8,9 +8,9 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 
-from mmkd.model_config import build_model, model_config
-from mmkd.student import student_config, student_state_dict
-from mmkd.tools.options import build_runner, load_config
+from mmkd.cli.options import build_runner, load_config
+from mmkd.exporting import student_config, student_state_dict
+from mmkd.models.building import build_model, model_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 EVERY = sorted(
@@ -61,8 +61,8 @@ def shrink_models(cfg, name):
 def shrink_data(cfg, name, data):
     """A few small images to train on and to evaluate, in the config's own pipelines."""
     loaders = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
-    if 'unlabelled_dataloader' in cfg.train_cfg:
-        loaders.append(cfg.train_cfg.unlabelled_dataloader)
+    if 'unlabeled_dataloader' in cfg.train_cfg:
+        loaders.append(cfg.train_cfg.unlabeled_dataloader)
     classifies = cfg.default_scope == 'mmpretrain'
     for loader in loaders:
         loader.update(num_workers=0, persistent_workers=False)

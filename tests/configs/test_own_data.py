@@ -4,9 +4,9 @@ import pickle
 
 import pytest
 
-from mmkd.checkpoint import read_checkpoint
-from mmkd.tools import test as test_tool
-from mmkd.tools import train
+from mmkd.cli import test as test_tool
+from mmkd.cli import train
+from mmkd.storage.checkpoint import read_checkpoint
 
 CLASSES = ('disc', 'square')
 FIVE_LINES = """\

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mmkd.model_config import build_model
-from mmkd.tools.options import build_runner, load_config
+from mmkd.cli.options import build_runner, load_config
+from mmkd.models.building import build_model
 
 STUDENT = """
 _base_ = 'mmkd::digits/resnet8_digits.py'

@@ -26,8 +26,8 @@ def test_default_width():
     assert LinearEmbed(6)(torch.randn(2, 6)).shape == (2, 128)
 
 
-def test_without_normalisation_it_is_linear():
-    connector = LinearEmbed(6, 4, normalise=False)
+def test_without_normalization_it_is_linear():
+    connector = LinearEmbed(6, 4, normalize=False)
     x, y = torch.randn(2, 5, 6)
     zero = connector(torch.zeros(1, 6))
     torch.testing.assert_close(

@@ -17,9 +17,9 @@ from mmengine.structures import InstanceData
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-import mmkd.datasets.digit_scene_files as files
-from mmkd.datasets import DigitScenesDataset, digit_scenes
-from mmkd.datasets.digit_scene_drawing import (
+import mmkd.datasets.digits.scene_files as files
+from mmkd.datasets.digits import DigitScenesDataset, digit_scenes
+from mmkd.datasets.digits.scene_drawing import (
     MAX_DIGITS,
     MIN_CONTRAST,
     MIN_VISIBLE,
@@ -93,7 +93,7 @@ def test_only_the_largest_digits_are_cut_by_the_border(scenes):
 
 
 def test_picture_has_the_ink_where_the_masks_say(scenes):
-    # A digit has one colour: away from its soft edges only the noise (at most 8 grey levels)
+    # A digit has one color: away from its soft edges only the noise (at most 8 gray levels)
     # varies, but for a few faintly written ones. Masks four pixels off would take in so much of
     # the ground, MIN_CONTRAST away or more, that three quarters of the digits would spread wider.
     spreads = []
@@ -247,7 +247,7 @@ def test_interrupted_writing_is_made_good(tmp_path, monkeypatch):
 
 def test_processes_asking_at_once(tmp_path):
     code = (
-        'import sys; from mmkd.datasets import digit_scenes;'
+        'import sys; from mmkd.datasets.digits import digit_scenes;'
         'print("ready", flush=True); sys.stdin.readline();'
         f'print(digit_scenes("train", 40, cache_dir={str(tmp_path / "shared")!r}))'
     )

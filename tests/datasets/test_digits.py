@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from mmkd.datasets import DigitsDataset
+from mmkd.datasets.digits import DigitsDataset
 
 
 @pytest.fixture(scope='module')

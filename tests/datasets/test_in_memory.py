@@ -210,7 +210,7 @@ def test_a_subset_of_torch_gives_finished_batches_too():
     assert [s.sample_idx for batch in part for s in batch['data_samples']] == [5, 3, 1]
 
 
-def test_unlabelled_samples():
+def test_unlabeled_samples():
     data = dataset(with_labels=False)
     batch = data.__getitems__([0, 4])
     assert [s.sample_idx for s in batch['data_samples']] == [0, 4]
@@ -250,12 +250,12 @@ def test_subsets_are_seeded_nested_and_keep_each_label_with_its_image():
     assert chosen(num_samples=9) == chosen(num_samples=9) < chosen(num_samples=20)
     assert chosen(num_samples=9) != chosen(num_samples=9, seed=1)
     np.testing.assert_array_equal(dataset(55, LABELS, num_samples=55).images, pictures(55))
-    # Left out after the choice: a labelled and an unlabelled subset hold the same images.
-    unlabelled = dataset(55, LABELS, num_samples=9, with_labels=False)
-    assert {x.numpy().tobytes() for x in unlabelled.images} == chosen(num_samples=9)
+    # Left out after the choice: a labeled and an unlabeled subset hold the same images.
+    unlabeled = dataset(55, LABELS, num_samples=9, with_labels=False)
+    assert {x.numpy().tobytes() for x in unlabeled.images} == chosen(num_samples=9)
 
 
-def test_a_subset_of_unlabelled_images_is_random():
+def test_a_subset_of_unlabeled_images_is_random():
     some = InMemoryDataset(pictures(55), num_samples=10, device='cpu').images
     assert len(some) == 10
     assert not np.array_equal(some, pictures(55)[:10])

@@ -17,7 +17,7 @@ from mmkd.datasets.superclass_file import encode_superclasses, read_superclasses
 from mmkd.registry import DATA_SAMPLERS
 
 
-class Labelled(Dataset):
+class Labeled(Dataset):
     """Samples of which only the labels are known."""
 
     def __init__(self, labels, classes=None):
@@ -34,15 +34,15 @@ class Labelled(Dataset):
         return self.labels
 
 
-def labelled(*sizes, seed=0):
+def labeled(*sizes, seed=0):
     """Classes of these sizes, their samples mixed."""
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    return Labelled(np.random.default_rng(seed).permutation(labels))
+    return Labeled(np.random.default_rng(seed).permutation(labels))
 
 
-BALANCED = labelled(*[40] * 10)
-UNEVEN = labelled(*range(7, 67, 5))  # 12 classes, 7 to 62 samples: 108 groups of 4
-DOMINATED = labelled(200, 9, 8, 10, 11, 4)
+BALANCED = labeled(*[40] * 10)
+UNEVEN = labeled(*range(7, 67, 5))  # 12 classes, 7 to 62 samples: 108 groups of 4
+DOMINATED = labeled(200, 9, 8, 10, 11, 4)
 
 
 def as_batches(sampler, data, global_batch):
@@ -92,7 +92,7 @@ def test_a_dominant_class_is_part_of_every_batch_and_repeated_only_at_the_end():
 
 
 def test_the_last_batch_is_not_filled_with_a_class_that_has_a_group_in_every_batch():
-    data = labelled(12, 4, 4)  # five groups for three batches of two
+    data = labeled(12, 4, 4)  # five groups for three batches of two
     sampler = CURSampler(data, batch_size=8, seed=0)
     for epoch in range(10):
         sampler.set_epoch(epoch)
@@ -100,7 +100,7 @@ def test_the_last_batch_is_not_filled_with_a_class_that_has_a_group_in_every_bat
 
 
 def test_fewer_classes_than_groups_share_the_batch_evenly():
-    data = labelled(40, 40, 40)
+    data = labeled(40, 40, 40)
     batches = as_batches(CURSampler(data, batch_size=32, seed=0), data, 32)
     assert len(batches) == 4
     for batch in batches:
@@ -109,7 +109,7 @@ def test_fewer_classes_than_groups_share_the_batch_evenly():
 
 def test_classes_are_drawn_at_random():
     """The first group of the first batch, over epochs, follows the classes' numbers of groups."""
-    data = labelled(8, 8, 16, 32)
+    data = labeled(8, 8, 16, 32)
     sampler, first = CURSampler(data, batch_size=4, seed=0), []
     for epoch in range(800):
         sampler.set_epoch(epoch)
@@ -193,7 +193,7 @@ def test_the_runner_builds_it_and_its_batches_reach_the_loader():
 
 
 def test_small_classes():
-    data = Labelled([0, 1, 0, 1, 1, 0, 1, 0, 2, 2], classes=('cat', 'dog', 'owl'))
+    data = Labeled([0, 1, 0, 1, 1, 0, 1, 0, 2, 2], classes=('cat', 'dog', 'owl'))
     message = r'at least 4 samples of each class, got 2 of class 2 \(owl\); set small_classes='
     with pytest.raises(ValueError, match=message):
         CURSampler(data, batch_size=8)
@@ -205,7 +205,7 @@ def test_small_classes():
 
 def test_a_class_without_a_name_is_told_by_its_number():
     with pytest.raises(ValueError, match='got 1 of class 7; set'):
-        CURSampler(Labelled([7, 0, 0, 0, 0], classes=('cat',)), batch_size=4)
+        CURSampler(Labeled([7, 0, 0, 0, 0], classes=('cat',)), batch_size=4)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_argument_errors(options, message):
 
 
 def test_concatenated_and_repeated_data_sets():
-    joined = ConcatDataset([BALANCED, labelled(*[8] * 10, seed=1)])
+    joined = ConcatDataset([BALANCED, labeled(*[8] * 10, seed=1)])
     labels = np.concatenate([part.labels for part in joined.datasets])
     groups = labels[list(CURSampler(joined, batch_size=8, seed=0))].reshape(-1, 4)
     assert (groups == groups[:, :1]).all()
@@ -249,11 +249,11 @@ def test_data_sets_without_one_label_a_sample():
         CURSampler([1, 2, 3], batch_size=4)
     message = r'one integer label for each of its 4 samples, got labels of shape \(4, 2\)'
     with pytest.raises(ValueError, match=message):
-        CURSampler(Labelled(np.zeros((4, 2), int)), batch_size=4)
+        CURSampler(Labeled(np.zeros((4, 2), int)), batch_size=4)
     with pytest.raises(ValueError, match=r'one integer label .* type float64'):
-        CURSampler(Labelled(np.zeros(4)), batch_size=4)
+        CURSampler(Labeled(np.zeros(4)), batch_size=4)
     with pytest.raises(ValueError, match='dataset: expected at least one sample, got none'):
-        CURSampler(Labelled(np.zeros(0, int)), batch_size=4)
+        CURSampler(Labeled(np.zeros(0, int)), batch_size=4)
 
 
 def test_a_loader_cut_short_is_refused():
@@ -288,7 +288,7 @@ def test_superclasses_take_the_place_of_classes(superclass_file):
     groups = clusters[list(sampler)].reshape(-1, 4)
     assert (groups == groups[:, :1]).all()
     # The same draws as by class, were the superclasses the labels.
-    by_class = CURSampler(Labelled(clusters), batch_size=8, seed=0, small_classes='repeat')
+    by_class = CURSampler(Labeled(clusters), batch_size=8, seed=0, small_classes='repeat')
     assert list(sampler) == list(by_class)
 
 
@@ -302,7 +302,7 @@ def test_a_file_of_another_data_set_is_refused(superclass_file):
     path, _ = superclass_file
     with pytest.raises(ValueError, match=r'those of the 400 samples .* has those of 414; is it a'):
         SURSampler(BALANCED, 8, path)
-    shuffled = Labelled(UNEVEN.labels[::-1])
+    shuffled = Labeled(UNEVEN.labels[::-1])
     with pytest.raises(ValueError, match=r'superclasses: the labels .* file of another data set'):
         SURSampler(shuffled, 8, path)
 

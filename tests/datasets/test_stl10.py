@@ -4,8 +4,8 @@ from PIL import Image
 
 from mmkd.datasets import STL10Dataset, stl10
 
-COUNTS = {'train': 5, 'test': 3, 'unlabelled': 4}
-FILES = {'train': 'train', 'test': 'test', 'unlabelled': 'unlabeled'}
+COUNTS = {'train': 5, 'test': 3, 'unlabeled': 4}
+FILES = {'train': 'train', 'test': 'test', 'unlabeled': 'unlabeled'}
 
 
 def pictures(split):
@@ -24,7 +24,7 @@ def official(tmp_path):
                 for channel in range(3):
                     for column in range(96):
                         file.write(picture[:, column, channel].tobytes())
-        if split != 'unlabelled':
+        if split != 'unlabeled':
             labels = np.arange(COUNTS[split], dtype=np.uint8) + 1
             labels.tofile(folder / f'{name}_y.bin')
     return tmp_path
@@ -49,13 +49,13 @@ def test_labels_count_from_zero(official):
     assert len({*data.metainfo['classes']}) == 10
 
 
-def test_the_unlabelled_split_has_no_labels(official):
-    data = STL10Dataset(official, split='unlabelled', device='cpu')
+def test_the_unlabeled_split_has_no_labels(official):
+    data = STL10Dataset(official, split='unlabeled', device='cpu')
     assert 'gt_label' not in data[0]['data_samples']
 
 
 def test_errors(official):
-    with pytest.raises(ValueError, match="'test' or 'unlabelled', got 'unlabeled'"):
+    with pytest.raises(ValueError, match="'test' or 'unlabeled', got 'unlabeled'"):
         STL10Dataset(official, split='unlabeled')
     (official / 'stl10_binary' / 'train_y.bin').unlink()
     with pytest.raises(
@@ -65,4 +65,4 @@ def test_errors(official):
     for content in (b'', bytes(100)):
         (official / 'stl10_binary' / 'unlabeled_X.bin').write_bytes(content)
         with pytest.raises(ValueError, match=rf'a multiple of 27648 bytes .*got {len(content)}'):
-            STL10Dataset(official, split='unlabelled')
+            STL10Dataset(official, split='unlabeled')

@@ -10,9 +10,9 @@ import pytest
 from launching import Launched
 from torch.distributed.elastic.utils.distributed import get_free_port
 
-from mmkd.tools import test as test_tool
+from mmkd.cli import test as test_tool
 
-# Colour jitter draws from NumPy's generator, so each process needs a random state of its own.
+# Color jitter draws from NumPy's generator, so each process needs a random state of its own.
 JITTERED = """
 _base_ = {base!r}
 train_dataloader = dict(
@@ -69,7 +69,7 @@ def start_nodes(start, free_port):
 
 @pytest.fixture(scope='session')
 def jittered_digits(tiny_digits, tmp_path_factory):
-    """Config file: ``tiny_digits`` with random colours."""
+    """Config file: ``tiny_digits`` with random colors."""
     config = tmp_path_factory.mktemp('jittered') / 'jittered.py'
     config.write_text(JITTERED.format(base=str(tiny_digits)))
     return config

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mmkd.checkpoint import read_checkpoint
+from mmkd.storage.checkpoint import read_checkpoint
 
 
 def processes_naming(text):
@@ -68,7 +68,7 @@ class Launched:
 
 
 def assert_same_training(one, other):
-    """Two checkpoints hold the very same iteration, weights and state of the optimiser."""
+    """Two checkpoints hold the very same iteration, weights and state of the optimizer."""
     assert one['meta']['iter'] == other['meta']['iter']
     for part in ('state_dict', 'optimizer'):
         torch.testing.assert_close(one[part], other[part], rtol=0, atol=0)

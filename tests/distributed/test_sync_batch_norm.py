@@ -1,4 +1,4 @@
-"""Synchronised batch normalisation is the student's; without a GPU it is left out."""
+"""Synchronized batch normalization is the student's; without a GPU it is left out."""
 
 import os
 
@@ -32,7 +32,7 @@ def test_only_the_student_is_converted():
     assert type(norm_of(converted.student)) is nn.SyncBatchNorm
     assert type(norm_of(teacher)) is nn.BatchNorm2d
     assert not norm_of(teacher).training
-    # What an optimiser built before the conversion holds is still what is trained.
+    # What an optimizer built before the conversion holds is still what is trained.
     assert all(p is q for p, q in zip(parameters, converted.parameters(), strict=True))
 
     images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) + 1
@@ -47,7 +47,7 @@ def test_only_the_student_is_converted():
 
 
 def train_on_cpu(rank, work_dir):
-    """Trained with synchronised layers, converted or the model's own, and with plain ones."""
+    """Trained with synchronized layers, converted or the model's own, and with plain ones."""
     os.environ['LOCAL_RANK'] = str(rank)
     states = []
     for kind, sync_bn in (('plain', None), ('converted', 'torch'), ('own', None)):
@@ -67,7 +67,7 @@ def train_on_cpu(rank, work_dir):
     return states
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU synchronises')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU synchronizes')
 def test_without_a_gpu_each_process_uses_its_own_batch(tmp_path):
     first, second = run_in_processes(train_on_cpu, str(tmp_path))
     for plain, converted, own in (first, second):
@@ -78,4 +78,4 @@ def test_without_a_gpu_each_process_uses_its_own_batch(tmp_path):
     different = {name for name in first[0] if not torch.equal(first[0][name], second[0][name])}
     assert different == {statistics, 'architecture.backbone.2.running_var'}
     written = ''.join(file.read_text() for file in tmp_path.rglob('*.log'))
-    assert written.count('sync_bn: without a GPU batch statistics are not synchronised') == 2
+    assert written.count('sync_bn: without a GPU batch statistics are not synchronized') == 2

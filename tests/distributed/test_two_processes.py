@@ -6,14 +6,14 @@ import pytest
 import torch
 from launching import assert_same_metrics
 
-from mmkd.checkpoint import read_checkpoint
-from mmkd.tools import train
+from mmkd.cli import train
+from mmkd.storage.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow
 
-# Everything here is a mean over images or is normalised over all ranks, so that two batches of two
+# Everything here is a mean over images or is normalized over all ranks, so that two batches of two
 # are mathematically one of four: frozen batch statistics; PCKA averaged over images; GFL, whose
-# normalisers MMDetection averages over the ranks (they are clamped to 1, hence a head that is
+# normalizers MMDetection averages over the ranks (they are clamped to 1, hence a head that is
 # confident enough throughout); and SGD, as Adam's division would blow rounding up where gradients
 # are about 0.
 SHARDABLE = """

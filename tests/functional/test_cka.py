@@ -23,7 +23,7 @@ def pair(shape, dtype=torch.float64, batch=(), seed=0):
 
 
 def loop_cka(x, y, center):
-    """Definition with N x N Gram matrices and an explicit centring matrix, entry by entry."""
+    """Definition with N x N Gram matrices and an explicit centering matrix, entry by entry."""
     n = len(x)
     h = torch.eye(n, dtype=x.dtype) - (1 / n if center else 0)
     k, l = h @ x @ x.T @ h, h @ y @ y.T @ h  # noqa: E741
@@ -46,7 +46,7 @@ def hsic1(k, l):  # noqa: E741
 
 
 def direct_unbiased(x, y):
-    k, l = x @ x.T, y @ y.T  # noqa: E741  (not centred: the estimator does that)
+    k, l = x @ x.T, y @ y.T  # noqa: E741  (not centered: the estimator does that)
     return hsic1(k, l) / (hsic1(k, k) * hsic1(l, l)) ** 0.5
 
 
@@ -66,9 +66,9 @@ def test_unbiased_equals_song_2012(shape):
 def test_hand_computed():
     x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
     y = x[:, :1]
-    # uncentred: |Y^T X|^2 = 1, |X^T X| = sqrt(2), |Y^T Y| = 1
+    # uncentered: |Y^T X|^2 = 1, |X^T X| = sqrt(2), |Y^T Y| = 1
     assert cka(x, y, center=False).item() == pytest.approx(2**-0.5)
-    # centred: |Y^T X|^2 = 4/9 + 1/9, |X^T X| = sqrt(10)/3, |Y^T Y| = 2/3
+    # centered: |Y^T X|^2 = 4/9 + 1/9, |X^T X| = sqrt(10)/3, |Y^T Y| = 2/3
     assert cka(x, y).item() == pytest.approx((5 / 9) / (10**0.5 / 3 * 2 / 3))
 
 
@@ -111,7 +111,7 @@ def test_invariant_under_rotation_scale_shift_and_row_order(shape, unbiased):
 
 
 @SIDES
-def test_uncentred_is_not_shift_invariant(shape):
+def test_uncenterd_is_not_shift_invariant(shape):
     x, y = pair(shape)
     assert abs(cka(x + 5, y, center=False) - cka(x, y, center=False)) > 1e-2
 
@@ -156,7 +156,9 @@ def test_batches_and_broadcasts(shape):
 
 @pytest.mark.parametrize('shape', [(5, 6, 7), (6, 2, 3)], ids=['gram', 'feature'])
 @pytest.mark.parametrize(
-    'options', [{}, {'center': False}, {'unbiased': True}], ids=['default', 'uncentred', 'unbiased']
+    'options',
+    [{}, {'center': False}, {'unbiased': True}],
+    ids=['default', 'uncentered', 'unbiased'],
 )
 def test_gradcheck(shape, options):
     x, y = pair(shape, batch=(2,))

@@ -7,14 +7,22 @@ import pytest
 import torch
 from scipy import special, stats
 
-from mmkd.functional import cmkd, pearson, spearman, standardise
+from mmkd.functional import cmkd, pearson, spearman, zscore
 from mmkd.functional.cmkd import entropy
 
 # The function hides its module of the same name.
-soft_rank_module = importlib.import_module('mmkd.functional.soft_rank')
+soft_rank_module = importlib.import_module('mmkd.functional.ranking.soft_rank')
 EXACT = {'rank_strength': 1e-6}
-LINEAR = {'beta': 1.0, 'gamma': 0.0, 'mean_entropy': torch.tensor(-1.0)}  # each sample is unsure
-RANKING = {'beta': 1.0, 'gamma': 0.0, 'mean_entropy': torch.tensor(99.0)}  # each one is sure
+LINEAR = {
+    'primary_weight': 1.0,
+    'secondary_weight': 0.0,
+    'mean_entropy': torch.tensor(-1.0),
+}  # each sample is unsure
+RANKING = {
+    'primary_weight': 1.0,
+    'secondary_weight': 0.0,
+    'mean_entropy': torch.tensor(99.0),
+}  # each one is sure
 
 
 def logits(rows=8, classes=10, dtype=torch.float64, seed=0):
@@ -25,19 +33,25 @@ def logits(rows=8, classes=10, dtype=torch.float64, seed=0):
     return (2 * student - 1).to(dtype), (sharpness * teacher + 3).to(dtype)
 
 
-def by_scipy(student, teacher, tau=4.0, beta=4.0, gamma=1.0):
+def by_scipy(student, teacher, tau=4.0, primary_weight=4.0, secondary_weight=1.0):
     entropies = stats.entropy(special.softmax(teacher, axis=1), axis=1)
     losses = []
     for s, t, h in zip(student, teacher, entropies, strict=True):
         p, q = (special.softmax(stats.zscore(z, ddof=1) / tau) for z in (s, t))
         linear, ranking = 1 - stats.pearsonr(p, q)[0], 1 - stats.spearmanr(s, t)[0]
-        first, second = (beta, gamma) if h >= entropies.mean() else (gamma, beta)
+        first, second = (
+            (primary_weight, secondary_weight)
+            if h >= entropies.mean()
+            else (secondary_weight, primary_weight)
+        )
         losses.append(first * linear + second * ranking)
     return np.mean(losses)
 
 
 @pytest.mark.parametrize('rank', ['fast', 'pairwise'])
-@pytest.mark.parametrize('weights', [{}, {'tau': 1.0}, {'beta': 2.0, 'gamma': 3.0}])
+@pytest.mark.parametrize(
+    'weights', [{}, {'tau': 1.0}, {'primary_weight': 2.0, 'secondary_weight': 3.0}]
+)
 def test_equals_scipy(rank, weights):
     student, teacher = logits()
     value = cmkd(student, teacher, rank=rank, **weights, **EXACT).item()
@@ -59,7 +73,7 @@ def test_hand_computed():
 
 def test_terms():
     student, teacher = logits()
-    p, q = ((standardise(x) / 4).softmax(1) for x in (student, teacher))
+    p, q = ((zscore(x) / 4).softmax(1) for x in (student, teacher))
     torch.testing.assert_close(cmkd(student, teacher, **LINEAR), (1 - pearson(p, q)).mean())
     for options in ({}, {'rank': 'pairwise'}, {'rank_strength': 2.0}):
         value = cmkd(student, teacher, **RANKING, **options)
@@ -92,7 +106,7 @@ def test_equal_entropies_are_all_unsure(rows):
     """The mean must not round above them."""
     student, teacher = logits(rows, dtype=torch.float32)
     teacher = teacher[:1].expand(rows, -1)
-    options = {'beta': 1.0, 'gamma': 0.0}
+    options = {'primary_weight': 1.0, 'secondary_weight': 0.0}
     assert cmkd(student, teacher, **options) == cmkd(student, teacher, **LINEAR)
 
 
@@ -147,11 +161,11 @@ def test_gradient_neither_scales_nor_shifts_the_student(rank):
 def test_steps_on_soft_ranks_raise_the_exact_correlation(rank, left):
     student, teacher = logits(16, 20)
     before = 1 - spearman(student, teacher, 1e-6).mean()
-    optimiser = torch.optim.Adam([student.requires_grad_()], lr=0.06)
+    optimizer = torch.optim.Adam([student.requires_grad_()], lr=0.06)
     for _ in range(100):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         cmkd(student, teacher, rank=rank, **RANKING).backward()
-        optimiser.step()
+        optimizer.step()
     after = 1 - spearman(student.detach(), teacher, 1e-6).mean()
     assert after < left * before
 

@@ -50,7 +50,7 @@ def test_kernel_does_not_see_rotation_or_the_scale_of_each_sample():
     rotation = torch.linalg.qr(features(4, 4, seed=1)).Q
     scale = torch.tensor([1e-3, 0.5, 1.0, 2.0, 7.0, 1e3], dtype=x.dtype)[:, None]
     torch.testing.assert_close(feature_kernel(scale * x @ rotation), feature_kernel(x))
-    assert (feature_kernel(x + 1) - feature_kernel(x)).abs().max() > 1e-2  # it is not centred
+    assert (feature_kernel(x + 1) - feature_kernel(x)).abs().max() > 1e-2  # it is not centered
 
 
 def test_kernel_is_positive_semidefinite():

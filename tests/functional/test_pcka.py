@@ -80,7 +80,7 @@ def test_equals_plain_loops_with_more_patches_than_features():
 @pytest.mark.parametrize(
     'options',
     [{}, {'center': False}, {'unbiased': True}, {'transpose': True}],
-    ids=['default', 'uncentred', 'unbiased', 'transpose'],
+    ids=['default', 'uncentered', 'unbiased', 'transpose'],
 )
 def test_gradcheck(average, fit, options):
     student, teacher = maps((2, 2, 5, 6))

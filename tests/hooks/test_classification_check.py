@@ -119,7 +119,7 @@ def test_several_labels_an_image_are_let_through(tmp_path):
     check(MultiLabelDataset(ann_file=str(path)))
 
 
-def test_unlabelled_images_are_let_through(tmp_path):
+def test_unlabeled_images_are_let_through(tmp_path):
     check(in_memory(with_labels=False), classifier(100))
     (tmp_path / 'a.jpg').touch()
     check(CustomDataset(data_prefix=str(tmp_path), with_label=False), classifier(100))

@@ -12,8 +12,8 @@ from mmengine.model import MMDistributedDataParallel
 from torch.utils.data import Dataset
 
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.checkpoint import read_checkpoint
 from mmkd.hooks import LossScheduleHook
+from mmkd.storage.checkpoint import read_checkpoint
 from mmkd.teachers import FrozenTeacher
 
 HOOK = 'mmkd.LossScheduleHook'

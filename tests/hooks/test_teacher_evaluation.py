@@ -13,14 +13,14 @@ from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 from torch.utils.data import ConcatDataset, Dataset
 
-from mmkd.checkpoint import read_checkpoint
-from mmkd.datasets import DigitsDataset
+from mmkd.cli import test as test_tool
+from mmkd.cli.options import build_runner, load_config
+from mmkd.datasets.digits import DigitsDataset
+from mmkd.exporting import student_state_dict
 from mmkd.hooks import TeacherEvaluationHook
-from mmkd.model_config import build_model
-from mmkd.student import student_state_dict
+from mmkd.models.building import build_model
+from mmkd.storage.checkpoint import read_checkpoint
 from mmkd.teachers import FrozenTeacher, TeacherEnsemble
-from mmkd.tools import test as test_tool
-from mmkd.tools.options import build_runner, load_config
 
 HOOKS = [{'type': 'mmkd.TeacherEvaluationHook'}]
 
@@ -171,8 +171,8 @@ def digits():
     return DigitsDataset(split='val', device='cpu')
 
 
-# Mean and standard deviation by which the images of each teacher are normalised.
-NORMALISATIONS = {'first': (77.9, 82.6), 'second': (128.0, 20.0)}
+# Mean and standard deviation by which the images of each teacher are normalized.
+NORMALIZATIONS = {'first': (77.9, 82.6), 'second': (128.0, 20.0)}
 
 
 def features(model, mean, std):
@@ -211,7 +211,7 @@ def evaluate_classifiers(rank, folder):
             'checkpoint': f'{folder}/{name}.pth',
             'data_preprocessor': {'mean': [mean] * 3, 'std': [std] * 3},
         }
-        for name, (mean, std) in NORMALISATIONS.items()
+        for name, (mean, std) in NORMALIZATIONS.items()
     }
     cfg.model.teacher = {'members': members}
     cfg.model.distiller.teacher_recorders.logits.source = 'first.head.fc'
@@ -229,15 +229,15 @@ def measure(runner):
 def classifiers(tmp_path):
     """Folder with the weights of two teachers, and the accuracy of each."""
     expected = {}
-    for seed, (name, normalisation) in enumerate(NORMALISATIONS.items()):
-        model = classifier(seed, *normalisation)
+    for seed, (name, normalization) in enumerate(NORMALIZATIONS.items()):
+        model = classifier(seed, *normalization)
         torch.save({'state_dict': model.state_dict()}, tmp_path / f'{name}.pth')
-        expected[f'teacher/{name}'] = accuracy(model, *normalisation)
+        expected[f'teacher/{name}'] = accuracy(model, *normalization)
         assert expected[f'teacher/{name}'] > accuracy(model, 0, 255) + 20
     return str(tmp_path), expected
 
 
-def test_two_classifiers_each_with_its_own_normalisation(classifiers):
+def test_two_classifiers_each_with_its_own_normalization(classifiers):
     folder, expected = classifiers
     measured = evaluate_classifiers(0, folder)
     top1 = {who: metrics['accuracy/top1'] for who, metrics in measured.items()}

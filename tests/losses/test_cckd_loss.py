@@ -88,7 +88,7 @@ def test_two_processes_equal_one():
 
 def test_gather_joins_both_sides_or_none(monkeypatch):
     joined = []
-    monkeypatch.setattr('mmkd.losses.relational.gather_rows', lambda x: joined.append(x) or x)
+    monkeypatch.setattr('mmkd.losses.relational_loss.gather_rows', lambda x: joined.append(x) or x)
     student, teacher = embeddings(), embeddings(seed=1)
     CCKDLoss(gather=False)(student, teacher)
     assert joined == []

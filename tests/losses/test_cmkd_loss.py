@@ -5,7 +5,7 @@ import torch
 from helpers import assert_two_processes_equal_one
 
 from mmkd.functional import cmkd
-from mmkd.losses import CMKDLoss, relational
+from mmkd.losses import CMKDLoss, relational_loss
 from mmkd.registry import MODELS
 
 
@@ -21,7 +21,12 @@ def logits(rows=8, classes=10, dtype=torch.float32):
 def test_is_registered_with_the_papers_weights():
     loss = MODELS.build({'type': 'mmkd.CMKDLoss'})
     assert isinstance(loss, CMKDLoss)
-    assert (loss.tau, loss.beta, loss.gamma, loss.loss_weight) == (4.0, 4.0, 1.0, 1.0)
+    assert (loss.tau, loss.primary_weight, loss.secondary_weight, loss.loss_weight) == (
+        4.0,
+        4.0,
+        1.0,
+        1.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,8 +34,8 @@ def test_is_registered_with_the_papers_weights():
     [
         {},
         {'tau': 1.0},
-        {'beta': 2.0},
-        {'gamma': 3.0},
+        {'primary_weight': 2.0},
+        {'secondary_weight': 3.0},
         {'rank': 'pairwise'},
         {'rank_strength': 1.0},
     ],
@@ -79,8 +84,8 @@ def test_two_processes_equal_one_on_average():
 
 def test_without_gather_each_process_is_alone(monkeypatch):
     alone = CMKDLoss()(*logits())
-    monkeypatch.setattr(relational, 'gather_rows', lambda x: x + 10)  # now no sample is unsure
-    monkeypatch.setattr(relational, 'mean_over_processes', lambda mean, rows: mean * rows)
+    monkeypatch.setattr(relational_loss, 'gather_rows', lambda x: x + 10)  # now no sample is unsure
+    monkeypatch.setattr(relational_loss, 'mean_over_processes', lambda mean, rows: mean * rows)
     assert CMKDLoss(gather=False)(*logits()) == alone
     surer = cmkd(*logits(), mean_entropy=torch.tensor(10.0))
     assert abs(surer - alone) > 1e-2
@@ -121,8 +126,8 @@ def test_a_diverged_input_is_not_hidden(which):
     [
         ('tau', 0.0, 'a finite number > 0, got 0.0'),
         ('tau', float('inf'), 'a finite number > 0, got inf'),
-        ('beta', -1.0, 'a finite number >= 0, got -1.0'),
-        ('gamma', float('nan'), 'a finite number >= 0, got nan'),
+        ('primary_weight', -1.0, 'a finite number >= 0, got -1.0'),
+        ('secondary_weight', float('nan'), 'a finite number >= 0, got nan'),
         ('rank', 'exact', r"one of \('fast', 'pairwise'\), got 'exact'"),
         ('rank_strength', 0.0, 'a finite number > 0, got 0.0'),
         ('loss_weight', -1.0, 'a finite number >= 0, got -1.0'),

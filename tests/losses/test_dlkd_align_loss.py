@@ -5,7 +5,7 @@ import torch
 from helpers import assert_two_processes_equal_one
 from torch.nn import functional as F
 
-from mmkd.losses import DLKDAlignLoss, relational
+from mmkd.losses import DLKDAlignLoss, relational_loss
 from mmkd.registry import MODELS
 
 
@@ -83,7 +83,7 @@ def test_two_processes_average_to_one():
 
 def test_without_gather_each_process_is_alone(monkeypatch):
     alone = DLKDAlignLoss()(*pair())
-    monkeypatch.setattr(relational, 'mean_over_processes', lambda mean, rows: mean * rows)
+    monkeypatch.setattr(relational_loss, 'mean_over_processes', lambda mean, rows: mean * rows)
     assert DLKDAlignLoss(gather=False)(*pair()) == alone
     assert DLKDAlignLoss()(*pair()) == 8 * alone
 
@@ -96,7 +96,7 @@ def test_weight_error():
 @pytest.mark.parametrize(
     ('shapes', 'message'),
     [
-        (((8, 5), (8, 6)), "teacher: expected the student's width 5, got 6; add a SpindleMLP"),
+        (((8, 5), (8, 6)), "teacher: expected the student's width 5, got 6; add a ProjectionMLP"),
         (((8, 5), (4, 5)), r'teacher: expected a shape \(8, D\), got \(4, 5\)'),
         (((8, 5, 1, 1), (8, 5)), r'student: expected a shape \(B, D\), got \(8, 5, 1, 1\)'),
     ],

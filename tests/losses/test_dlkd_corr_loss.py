@@ -6,7 +6,7 @@ from helpers import assert_two_processes_equal_one
 from scipy.special import rel_entr, softmax
 from sklearn.metrics.pairwise import cosine_similarity
 
-from mmkd.losses import DLKDCorrLoss, relational
+from mmkd.losses import DLKDCorrLoss, relational_loss
 from mmkd.registry import MODELS
 
 B, V = 4, 4
@@ -102,7 +102,7 @@ def test_two_processes_equal_one():
 
 def test_without_gather_each_process_is_alone(monkeypatch):
     alone = OfImages()(*images())
-    monkeypatch.setattr(relational, 'gather_rows', lambda x: torch.cat([x, x.flip(-1)]))
+    monkeypatch.setattr(relational_loss, 'gather_rows', lambda x: torch.cat([x, x.flip(-1)]))
     assert OfImages(gather=False)(*images()) == alone
     assert abs(OfImages()(*images()) - alone) > 1e-3
 

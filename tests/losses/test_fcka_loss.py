@@ -22,7 +22,7 @@ def pair(dtype=torch.float32):
 
 
 def numpy_cka(student, teacher, center):
-    """Cosine of the samples' Gram matrices, centred on both sides by H = I - 11'/B."""
+    """Cosine of the samples' Gram matrices, centered on both sides by H = I - 11'/B."""
     grams = []
     for x in (student, teacher):
         rows = np.stack([sample.ravel() for sample in x.double().numpy()])
@@ -53,7 +53,7 @@ def test_hand_computed():
     # |Y^T X|^2 = 1, |X^T X| = 1, |Y^T Y| = sqrt(2)
     value = FCKALoss(center=False, loss_weight=2.0)(student, teacher)
     assert value.item() == pytest.approx(2 * (1 - 2**-0.5))
-    # centred: |Y^T X|^2 = 4/9 + 1/9, |X^T X| = 2/3, |Y^T Y| = sqrt(10)/3
+    # centered: |Y^T X|^2 = 4/9 + 1/9, |X^T X| = 2/3, |Y^T Y| = sqrt(10)/3
     value = FCKALoss(loss_weight=2.0)(student, teacher)
     assert value.item() == pytest.approx(2 * (1 - 5 / 9 / (2 / 3 * 10**0.5 / 3)))
 
@@ -139,7 +139,7 @@ def test_a_single_sample_gives_zero_without_gradient():
     assert not student.grad.any()
 
 
-def test_two_centred_samples_are_always_alike():
+def test_two_centered_samples_are_always_alike():
     student, teacher = (x[:2] for x in pair())
     assert FCKALoss()(student, teacher).abs() < 1e-5
     assert FCKALoss(center=False)(student, teacher) > 1e-2
@@ -175,7 +175,7 @@ def test_two_processes_equal_one_with_unequal_shares():
 
 
 def test_without_gather_processes_compare_their_own_samples(monkeypatch):
-    monkeypatch.setattr('mmkd.losses.fcka_loss.gather_rows', lambda x: torch.cat([x, 2 * x]))
+    monkeypatch.setattr('mmkd.losses.rcka_loss.gather_rows', lambda x: torch.cat([x, 2 * x]))
     student, teacher = pair()
     alone = FCKALoss(gather=False)(student, teacher)
     joined = FCKALoss()(student, teacher)

@@ -9,8 +9,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 from mmkd.losses import FKDLoss
 from mmkd.registry import MODELS
 
-KERNEL = {'kernel_weight': 1.0, 'regularisation_weight': 0.0}
-PENALTY = {'kernel_weight': 0.0, 'regularisation_weight': 1.0}
+KERNEL = {'kernel_weight': 1.0, 'regularization_weight': 0.0}
+PENALTY = {'kernel_weight': 0.0, 'regularization_weight': 1.0}
 
 
 def features(rows=6, width=4, seed=0, dtype=torch.float32):
@@ -18,13 +18,13 @@ def features(rows=6, width=4, seed=0, dtype=torch.float32):
     return (torch.randn(rows, width, generator=generator, dtype=torch.float64) + 0.3).to(dtype)
 
 
-def algorithm(student, teachers, regularised):
+def algorithm(student, teachers, regularized):
     """The published sum with its weights, by scikit-learn's cosines."""
     rows = len(student)
     target = np.mean([cosine_similarity(t.numpy()) for t in teachers], 0)
     squares = (cosine_similarity(student.numpy()) - target) ** 2
     off_diagonal = squares.sum() - np.trace(squares)
-    return 300 * off_diagonal / (rows * (rows - 1)) + 20 * np.mean(regularised.numpy() ** 2)
+    return 300 * off_diagonal / (rows * (rows - 1)) + 20 * np.mean(regularized.numpy() ** 2)
 
 
 def test_equals_the_algorithm():
@@ -39,15 +39,15 @@ def test_equals_the_algorithm():
 def test_ensemble_and_a_batch_of_its_own(container):
     student = features(dtype=torch.float64)
     teachers = [features(width=w, seed=w, dtype=torch.float64) for w in (2, 5, 9)]
-    regularised = features(rows=11, width=3, seed=1, dtype=torch.float64)
-    value = FKDLoss()(student, container(teachers), regularised)
-    assert value.item() == pytest.approx(algorithm(student, teachers, regularised), rel=1e-12)
+    regularized = features(rows=11, width=3, seed=1, dtype=torch.float64)
+    value = FKDLoss()(student, container(teachers), regularized)
+    assert value.item() == pytest.approx(algorithm(student, teachers, regularized), rel=1e-12)
 
 
 def test_hand_computed():
     student = torch.tensor([[3.0, 0.0], [3.0, 4.0]])  # cosine 0.6, mean square 34 / 4
     teacher = torch.tensor([[2.0], [-1.0]])  # cosine -1
-    loss = FKDLoss(kernel_weight=10.0, regularisation_weight=2.0, loss_weight=0.5)
+    loss = FKDLoss(kernel_weight=10.0, regularization_weight=2.0, loss_weight=0.5)
     assert loss(student, teacher).item() == pytest.approx(0.5 * (10 * 1.6**2 + 2 * 8.5))
     ensemble = (teacher, teacher.abs())  # mean cosine 0
     assert loss(student, ensemble).item() == pytest.approx(0.5 * (10 * 0.6**2 + 2 * 8.5))
@@ -71,32 +71,32 @@ def test_is_permutation_invariant():
 
 def test_gradcheck():
     student, teacher = features(dtype=torch.float64), features(width=7, seed=1, dtype=torch.float64)
-    regularised = features(rows=3, seed=2, dtype=torch.float64).requires_grad_()
+    regularized = features(rows=3, seed=2, dtype=torch.float64).requires_grad_()
     student.requires_grad_()
-    loss = FKDLoss(kernel_weight=3.0, regularisation_weight=2.0)
+    loss = FKDLoss(kernel_weight=3.0, regularization_weight=2.0)
     assert torch.autograd.gradcheck(lambda s: loss(s, teacher), student)
-    assert torch.autograd.gradcheck(lambda s, r: loss(s, teacher, r), (student, regularised))
+    assert torch.autograd.gradcheck(lambda s, r: loss(s, teacher, r), (student, regularized))
 
 
 def test_gradient_reaches_the_student_only():
-    student, regularised = features().requires_grad_(), features(seed=1).requires_grad_()
+    student, regularized = features().requires_grad_(), features(seed=1).requires_grad_()
     teachers = tuple(features(seed=seed).requires_grad_() for seed in (2, 3))
-    FKDLoss()(student, teachers, regularised).backward()
+    FKDLoss()(student, teachers, regularized).backward()
     assert student.grad.any()
-    assert regularised.grad.any()
+    assert regularized.grad.any()
     assert all(teacher.grad is None for teacher in teachers)
 
 
 def test_kernel_term_is_zero_without_gradient_when_equal():
     student = features().requires_grad_()
-    value = FKDLoss(regularisation_weight=0.0)(student, student.detach().clone())
+    value = FKDLoss(regularization_weight=0.0)(student, student.detach().clone())
     value.backward()
     assert value == 0
     assert not student.grad.any()
 
 
 def test_never_negative():
-    loss = FKDLoss(regularisation_weight=0.0)
+    loss = FKDLoss(regularization_weight=0.0)
     for seed in range(20):
         student = features(20, seed=seed)
         assert loss(student, student * (1 + 1e-6 * seed)) >= 0
@@ -160,13 +160,13 @@ def test_half_precision_is_computed_in_float32(dtype, autocast):
 @pytest.mark.parametrize('own_batch', [False, True])
 def test_two_processes_equal_one_with_unequal_shares(own_batch):
     student, teacher = features(7).requires_grad_(), features(7, 9, seed=1)
-    regularised = [features(5, 3, seed=2).requires_grad_()] if own_batch else []
-    loss = FKDLoss(kernel_weight=3.0, regularisation_weight=2.0)
+    regularized = [features(5, 3, seed=2).requires_grad_()] if own_batch else []
+    loss = FKDLoss(kernel_weight=3.0, regularization_weight=2.0)
     splits = (None,) if own_batch else (None, (0, 7), (2, 5))
-    assert_two_processes_equal_one(loss, student, teacher, *regularised, splits=splits)
+    assert_two_processes_equal_one(loss, student, teacher, *regularized, splits=splits)
 
 
-@pytest.mark.parametrize('name', ['kernel_weight', 'regularisation_weight', 'loss_weight'])
+@pytest.mark.parametrize('name', ['kernel_weight', 'regularization_weight', 'loss_weight'])
 @pytest.mark.parametrize('value', [-1, float('nan'), float('inf')])
 def test_construction_errors(name, value):
     with pytest.raises(ValueError, match=f'^{name}: expected a finite number >= 0, got {value}'):
@@ -174,23 +174,23 @@ def test_construction_errors(name, value):
 
 
 @pytest.mark.parametrize(
-    ('student', 'teacher', 'regularised', 'message'),
+    ('student', 'teacher', 'regularized', 'message'),
     [
         ((6, 4, 1), (6, 4), None, r'student: expected a shape \(B, D\), got \(6, 4, 1\)'),
         ((6, 4), (5, 4), None, r'teacher: expected a shape \(6, D\), got \(5, 4\)'),
         ((6, 4), [(6, 4), (6,)], None, r'teacher\[1\]: expected a shape \(6, D\), got \(6,\)'),
         ((6, 4), [], None, r'teacher: expected at least one Tensor \(B, D\), got an empty'),
-        ((6, 4), (6, 4), (9,), r'regularised: expected a shape \(B, D\), got \(9,\)'),
+        ((6, 4), (6, 4), (9,), r'regularized: expected a shape \(B, D\), got \(9,\)'),
     ],
 )
-def test_shape_errors(student, teacher, regularised, message):
+def test_shape_errors(student, teacher, regularized, message):
     if isinstance(teacher, list):
         teacher = tuple(torch.zeros(shape) for shape in teacher)
     else:
         teacher = torch.zeros(teacher)
-    regularised = None if regularised is None else torch.zeros(regularised)
+    regularized = None if regularized is None else torch.zeros(regularized)
     with pytest.raises(ValueError, match='^' + message):
-        FKDLoss()(torch.zeros(student), teacher, regularised)
+        FKDLoss()(torch.zeros(student), teacher, regularized)
 
 
 def test_type_errors():

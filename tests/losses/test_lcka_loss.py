@@ -55,7 +55,7 @@ def test_hand_computed():
 
 
 @pytest.mark.parametrize(('options', 'shape'), [(INTRA, (2, 5)), (INTER, (5, 2))], ids=str)
-def test_two_centred_rows_are_always_alike(options, shape):
+def test_two_centered_rows_are_always_alike(options, shape):
     student, teacher = logits(*shape), logits(*shape, seed=1)
     assert LCKALoss(**options)(student, teacher).abs() < 1e-6
     assert LCKALoss(**options, center=False)(student, teacher) > 1e-2

@@ -58,7 +58,7 @@ def test_no_feature_maps(unbiased):
     assert_zero_with_gradients(FCKALoss(unbiased=unbiased)(pyramid, teacher), connector)
 
 
-def test_no_labelled_rows():
+def test_no_labeled_rows():
     connectors = nn.Linear(3, 5), nn.Linear(7, 5)
     embeddings = connectors[0](torch.zeros(0, 3)), connectors[1](torch.zeros(0, 7))
     labels = torch.zeros(0, dtype=torch.long)
@@ -77,19 +77,19 @@ def test_no_rows_of_an_ensemble():
     assert_zero_with_gradients(FKDLoss()(connector(torch.zeros(0, 3)), teachers), connector)
 
 
-@pytest.mark.parametrize(('rows', 'regularised'), [(0, 2), (2, 0)])
-def test_each_term_of_fkd_without_rows_leaves_the_other(rows, regularised):
+@pytest.mark.parametrize(('rows', 'regularized'), [(0, 2), (2, 0)])
+def test_each_term_of_fkd_without_rows_leaves_the_other(rows, regularized):
     generator = torch.Generator().manual_seed(0)
     connector = nn.Linear(3, 5)
     student, teacher = connector(torch.randn(rows, 3, generator=generator)), torch.eye(2)[:rows]
-    penalised = connector(torch.ones(regularised, 3))
-    loss = FKDLoss(kernel_weight=3.0, regularisation_weight=2.0)
-    value = loss(student, teacher, penalised)
+    penalized = connector(torch.ones(regularized, 3))
+    loss = FKDLoss(kernel_weight=3.0, regularization_weight=2.0)
+    value = loss(student, teacher, penalized)
     if rows:
         cosine = torch.cosine_similarity(student[0], student[1], dim=0)
         torch.testing.assert_close(value, 3 * cosine.square())
     else:
-        torch.testing.assert_close(value, 2 * penalised.square().mean())
+        torch.testing.assert_close(value, 2 * penalized.square().mean())
     value.backward()
     assert connector.weight.grad.isfinite().all()
     assert connector.weight.grad.any()

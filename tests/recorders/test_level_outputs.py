@@ -9,8 +9,8 @@ from mmrazor.models.task_modules import RecorderManager
 from torch import nn
 
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.algorithms.recording import check_sources, least_forward, release
-from mmkd.model_config import build_model
+from mmkd.algorithms.recorder_sources import check_sources, cheapest_mode, release
+from mmkd.models.building import build_model
 from mmkd.teachers import FrozenTeacher
 
 BATCH_NORM = {'norm_cfg': {'type': 'BN'}}
@@ -101,7 +101,7 @@ def test_data_idx_does_not_cut_tensors():
 
 
 def distiller(source):
-    loss = {'type': 'mmkd.ConfidentLocations', 'loss': {'type': 'KLDivergence'}}
+    loss = {'type': 'mmkd.TopKLocationsLoss', 'loss': {'type': 'KLDivergence'}}
     mapping = {
         'student': {'from_student': True, 'recorder': 'logits'},
         'teacher': {'from_student': False, 'recorder': 'logits'},
@@ -138,8 +138,8 @@ def test_logits_of_a_student_in_training_and_of_its_teacher(config, source, leve
 
 
 def test_cheapest_forward():
-    assert least_forward(RecorderManager(recorders('bbox_head.rtm_cls'))) == 'tensor'
-    assert least_forward(RecorderManager(recorders('neck.fpn_convs'))) == 'features'
+    assert cheapest_mode(RecorderManager(recorders('bbox_head.rtm_cls'))) == 'tensor'
+    assert cheapest_mode(RecorderManager(recorders('neck.fpn_convs'))) == 'features'
 
 
 def test_unknown_source():

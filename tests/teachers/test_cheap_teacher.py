@@ -10,7 +10,7 @@ from mmengine.model import ImgDataPreprocessor
 from mmpretrain.structures import DataSample
 
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.model_config import build_model
+from mmkd.models.building import build_model
 from mmkd.teachers import FrozenTeacher, build_teacher
 from mmkd.teachers.frozen_teacher import ARGUMENTS
 
@@ -36,7 +36,7 @@ def images():
 
 
 def teacher_of(model, **options):
-    return FrozenTeacher(copy.deepcopy(model), **{'forward': 'features', **options})
+    return FrozenTeacher(copy.deepcopy(model), **{'mode': 'features', **options})
 
 
 def relative_error(features, expected):
@@ -100,14 +100,14 @@ def test_loaded_weights_keep_the_layout_and_are_used(detector, images):
     assert relative_error(teacher(images), teacher_of(detector)(images)) < 8 * BF16
 
 
-def test_renormalised_and_padded_images(detector):
+def test_renormalized_and_padded_images(detector):
     model = copy.deepcopy(detector)
     inputs, samples = detection_batch(model, ((3, 64, 64), (3, 40, 50)))
     student = ImgDataPreprocessor([10.0, 20.0, 30.0], [2.0, 3.0, 4.0])
     results = []
     for options in ({}, {'channels_last': True}):
         teacher = teacher_of(model, **options)
-        teacher.follow(student)
+        teacher.set_input_preprocessor(student)
         results.append(teacher(inputs, samples))
     assert relative_error(*results) < 1e-5
 
@@ -119,7 +119,7 @@ def test_distillation_losses_are_the_same(detector):
         torch.manual_seed(0)
         student = build_model(RETINANET)
         model = FrozenTeacherDistill(
-            student, teacher_of(detector, forward=None, **options), distiller_config(loss=loss)
+            student, teacher_of(detector, mode=None, **options), distiller_config(loss=loss)
         )
         torch.manual_seed(1)
         losses.append(model.loss(*detection_batch(student))['distill.loss_feature'])
@@ -183,5 +183,5 @@ def test_each_of_several_has_its_own_options(images):
 def test_a_config_takes_every_argument():
     arguments = [*inspect.signature(FrozenTeacher).parameters]
     assert arguments == ['model', *ARGUMENTS]
-    teacher = FrozenTeacher.from_config({**RETINANET, **CHEAP, 'forward': 'tensor'})
+    teacher = FrozenTeacher.from_config({**RETINANET, **CHEAP, 'mode': 'tensor'})
     assert (teacher.channels_last, teacher.precision, teacher.forward) == (True, 'bf16', 'tensor')

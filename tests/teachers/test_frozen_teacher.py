@@ -9,8 +9,8 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import ImgDataPreprocessor
 from torch import nn
 
-from mmkd.checkpoint import CheckpointMismatchError
-from mmkd.model_config import build_model
+from mmkd.models.building import build_model
+from mmkd.storage.checkpoint import CheckpointMismatchError
 from mmkd.teachers import FrozenTeacher
 
 
@@ -65,14 +65,14 @@ def test_flat_config(tmp_path):
     source = build_model(RETINANET)
     path = checkpoint_of(source, tmp_path / 'retinanet.pth')
     teacher = FrozenTeacher.from_config(
-        {**RETINANET, 'checkpoint': path, 'precision': 'bf16', 'forward': 'tensor'}
+        {**RETINANET, 'checkpoint': path, 'precision': 'bf16', 'mode': 'tensor'}
     )
     assert (teacher.precision, teacher.forward) == ('bf16', 'tensor')
     state = teacher.model.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in source.state_dict().items())
 
 
-def test_without_checkpoint_a_config_is_initialised(tmp_path):
+def test_without_checkpoint_a_config_is_initialized(tmp_path):
     source = build_model(RETINANET)
     path = checkpoint_of(source, tmp_path / 'retinanet.pth')
     init = {'type': 'Pretrained', 'checkpoint': path}
@@ -84,23 +84,23 @@ def test_without_checkpoint_a_config_is_initialised(tmp_path):
 def test_without_checkpoint_a_built_model_keeps_its_weights(images):
     model = build_model(RETINANET).eval()
     before = [feature.clone() for feature in model.extract_feat(images.repeat(1, 1, 8, 8))]
-    teacher = FrozenTeacher(model, forward='features')
+    teacher = FrozenTeacher(model, mode='features')
     after = teacher(images.repeat(1, 1, 8, 8))
     assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
 
 
-@pytest.mark.parametrize(('name', 'value'), [('precision', 'fp8'), ('forward', 'predict')])
+@pytest.mark.parametrize(('name', 'value'), [('precision', 'fp8'), ('mode', 'predict')])
 def test_unknown_arguments_are_named(name, value):
     with pytest.raises(ValueError, match=f"{name}: expected one of .* or None, got '{value}'"):
         FrozenTeacher(toy_detector(), **{name: value})
 
 
-@pytest.mark.parametrize(('forward', 'calls'), [('features', 0), ('tensor', 1), ('loss', 1)])
-def test_forward(images, forward, calls):
-    teacher = FrozenTeacher(toy_detector(), forward=forward)
+@pytest.mark.parametrize(('mode', 'calls'), [('features', 0), ('tensor', 1), ('loss', 1)])
+def test_mode(images, mode, calls):
+    teacher = FrozenTeacher(toy_detector(), mode=mode)
     result = teacher(images)
     assert teacher.model.head_calls == calls
-    expected = {'features': teacher.model.extract_feat, 'tensor': teacher.model}.get(forward)
+    expected = {'features': teacher.model.extract_feat, 'tensor': teacher.model}.get(mode)
     if expected is None:
         assert result.keys() == {'loss_task'}
     else:
@@ -133,11 +133,11 @@ def test_replaced_weights_are_those_to_check(images):
         teacher.load_state_dict(toy_detector(width=5).state_dict(), 'epoch_3.pth')
 
 
-def test_own_normalisation():
+def test_own_normalization():
     own = ImgDataPreprocessor([10.0, 20.0, 30.0], [2.0, 3.0, 4.0], bgr_to_rgb=True)
     students = ImgDataPreprocessor([127.5], [64.0])
     teacher = FrozenTeacher(toy_detector(data_preprocessor=own))
-    teacher.follow(students)
+    teacher.set_input_preprocessor(students)
     raw = {'inputs': [torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8) for _ in range(2)]}
     expected = teacher.model(own(dict(raw))['inputs'])
     result = teacher(students(dict(raw))['inputs'])

@@ -6,8 +6,14 @@ distiller = dict(
     teacher_recorders=dict(logits=dict(type='mmkd.LevelOutputs', source='bbox_head.retina_cls')),
     distill_losses=dict(
         loss_cmkd=dict(
-            type='mmkd.ConfidentLocations',
-            loss=dict(type='mmkd.CMKDLoss', tau=1.0, beta=4.0, gamma=1.0, loss_weight=0.1),
+            type='mmkd.TopKLocationsLoss',
+            loss=dict(
+                type='mmkd.CMKDLoss',
+                tau=1.0,
+                primary_weight=4.0,
+                secondary_weight=1.0,
+                loss_weight=0.1,
+            ),
             num_classes=80,
         ),
     ),

@@ -10,7 +10,7 @@ distiller = dict(
         logits=dict(type='ModuleOutputs', source='head.fc'),
     ),
     distill_losses=dict(
-        loss_cmkd=dict(type='mmkd.CMKDLoss', tau=4.0, beta=4.0, gamma=1.0),
+        loss_cmkd=dict(type='mmkd.CMKDLoss', tau=4.0, primary_weight=4.0, secondary_weight=1.0),
         loss_dkd=dict(type='DKDLoss', tau=4.0, alpha=1.0, beta=8.0),
     ),
     loss_forward_mappings=dict(

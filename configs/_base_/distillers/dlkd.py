@@ -11,8 +11,8 @@ distiller = dict(
     ),
     connectors=dict(
         # Widths come with the pair.
-        align=dict(type='mmkd.SpindleMLP'),
-        correlate=dict(type='mmkd.SpindleMLP', expansion=1),
+        align=dict(type='mmkd.ProjectionMLP'),
+        correlate=dict(type='mmkd.ProjectionMLP', expansion=1),
         sup_student=dict(type='mmkd.LinearEmbed', out_channels=128),
         sup_teacher=dict(type='mmkd.LinearEmbed', out_channels=128),
     ),

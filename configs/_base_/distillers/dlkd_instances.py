@@ -12,11 +12,11 @@ distiller = dict(
         views=dict(type='mmkd.InstanceFeatures', strides=(8, 16, 32, 64, 128), num_views=4),
         align=[
             dict(type='mmkd.InstanceFeatures', strides=(8, 16, 32, 64, 128), num_views=4),
-            dict(type='mmkd.SpindleMLP', in_channels=256, out_channels=256, expansion=4),
+            dict(type='mmkd.ProjectionMLP', in_channels=256, out_channels=256, expansion=4),
         ],
         correlate=[
             dict(type='mmkd.InstanceFeatures', strides=(8, 16, 32, 64, 128), num_views=4),
-            dict(type='mmkd.SpindleMLP', in_channels=256, out_channels=256, expansion=1),
+            dict(type='mmkd.ProjectionMLP', in_channels=256, out_channels=256, expansion=1),
         ],
         sup_student=[
             dict(type='mmkd.InstanceFeatures', strides=(8, 16, 32, 64, 128)),

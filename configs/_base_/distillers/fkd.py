@@ -9,7 +9,7 @@ distiller = dict(
         feature=dict(type='ModuleOutputs', source='neck'),
     ),
     distill_losses=dict(
-        loss_fkd=dict(type='mmkd.FKDLoss', kernel_weight=300.0, regularisation_weight=20.0),
+        loss_fkd=dict(type='mmkd.FKDLoss', kernel_weight=300.0, regularization_weight=20.0),
     ),
     loss_forward_mappings=dict(
         loss_fkd=dict(

@@ -10,7 +10,7 @@ distiller = dict(
     ),
     distill_losses=dict(
         # A pyramid's features feed several heads: nothing pulls them to 0.
-        loss_fkd=dict(type='mmkd.FKDLoss', kernel_weight=30.0, regularisation_weight=0.0),
+        loss_fkd=dict(type='mmkd.FKDLoss', kernel_weight=30.0, regularization_weight=0.0),
     ),
     loss_forward_mappings=dict(
         loss_fkd=dict(

@@ -9,7 +9,7 @@ distiller = dict(
         fpn=dict(type='ModuleOutputs', source='neck'),
     ),
     distill_losses=dict(
-        # Published without centring, on the four finest levels.
+        # Published without centering, on the four finest levels.
         loss_pcka=dict(
             type='mmkd.PCKALoss',
             patch_size=16,

@@ -7,7 +7,7 @@ distiller = dict(
     teacher_recorders=dict(logits=dict(type='mmkd.LevelOutputs', source='bbox_head.retina_cls')),
     distill_losses=dict(
         loss_rcka_logits=dict(
-            type='mmkd.ConfidentLocations',
+            type='mmkd.TopKLocationsLoss',
             loss=dict(type='mmkd.LCKALoss', loss_weight=1.0),
             num_classes=80,
         ),

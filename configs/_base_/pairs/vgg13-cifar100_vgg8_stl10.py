@@ -4,7 +4,7 @@ _base_ = '../../transfer/vgg8_stl10.py'
 
 model = dict(
     _delete_=True,
-    type='mmkd.UnlabelledDistill',
+    type='mmkd.UnlabeledDistill',
     architecture=dict(cfg_path='mmkd::transfer/vgg8_stl10.py'),
     teacher=dict(
         cfg_path='mmkd::cifar100/vgg13_cifar100.py',

@@ -8,7 +8,7 @@ _base_ = [
 distiller = _base_.distiller
 distiller.distill_losses = dict(
     loss_at=dict(
-        type='mmkd.Patchwise',
+        type='mmkd.PatchwiseLoss',
         loss=dict(type='ATLoss', loss_weight=1.0),
         layout='map',
         patch_size=16,

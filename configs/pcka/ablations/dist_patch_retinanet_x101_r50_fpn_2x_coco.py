@@ -8,7 +8,7 @@ _base_ = [
 distiller = _base_.distiller
 distiller.distill_losses = dict(
     loss_dist=dict(
-        type='mmkd.Patchwise',
+        type='mmkd.PatchwiseLoss',
         loss=dict(type='DISTLoss', inter_loss_weight=1.0, intra_loss_weight=1.0, tau=1.0),
         patch_size=16,
         levels=(0, 1, 2, 3),

@@ -8,7 +8,7 @@ _base_ = [
 distiller = _base_.distiller
 distiller.distill_losses = dict(
     loss_kd=dict(
-        type='mmkd.Patchwise',
+        type='mmkd.PatchwiseLoss',
         loss=dict(type='KLDivergence', tau=1.0),
         patch_size=16,
         levels=(0, 1, 2, 3),

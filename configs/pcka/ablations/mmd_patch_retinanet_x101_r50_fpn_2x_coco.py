@@ -8,7 +8,7 @@ _base_ = [
 distiller = _base_.distiller
 distiller.distill_losses = dict(
     loss_mmd=dict(
-        type='mmkd.Patchwise',
+        type='mmkd.PatchwiseLoss',
         loss=dict(type='mmkd.MMDLoss'),
         patch_size=16,
         levels=(0, 1, 2, 3),

@@ -34,7 +34,7 @@ def roi_align_forward(
         spatial_scale: Feature pixels per image pixel.
         sampling_ratio: Samples per bin and axis; 0 takes one per feature pixel.
         pool_mode: 1 for the average; 0 (maximum) is not available.
-        aligned: Whether pixel centres lie at half-integers; otherwise the legacy
+        aligned: Whether pixel centers lie at half-integers; otherwise the legacy
             convention, in which boxes also have at least one pixel per side.
 
     Raises:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mmkd.datasets.samplers.group_sampler import GroupSampler
-from mmkd.datasets.samplers.labels import sample_labels
+from mmkd.datasets.samplers.sample_labels import sample_labels
 from mmkd.registry import DATA_SAMPLERS
 
 

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from mmkd.datasets.samplers.group_sampler import GroupSampler
-from mmkd.datasets.samplers.labels import sample_labels
+from mmkd.datasets.samplers.sample_labels import sample_labels
 from mmkd.datasets.superclass_file import read_superclasses
 from mmkd.registry import DATA_SAMPLERS
 

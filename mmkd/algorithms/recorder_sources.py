@@ -1,0 +1,98 @@
+"""What an algorithm asks of MMRazor's recorders."""
+
+import difflib
+
+from mmrazor.models.task_modules import RecorderManager
+from mmrazor.models.task_modules.recorder import (
+    ModuleInputsRecorder,
+    ModuleOutputsRecorder,
+    ParameterRecorder,
+)
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
+from torch import nn
+
+from mmkd.recorders import EnsembleOutputsRecorder
+
+FEATURE_PARTS = ('backbone', 'neck')
+
+
+def expand_sources(recorders: RecorderManager, teachers: nn.Module) -> None:
+    """Let recorders over several teachers know which there are.
+
+    Raises:
+        ValueError: If there is only one teacher.
+    """
+    for name, recorder in recorders.recorders.items():
+        if isinstance(recorder, EnsembleOutputsRecorder):
+            if not isinstance(teachers, nn.ModuleDict):
+                raise ValueError(
+                    f'teacher_recorders.{name}: expected several teachers, '
+                    'teacher=dict(members=dict(...)), got one; record it by ModuleOutputs'
+                )
+            recorder.expand(teachers)
+
+
+def check_sources(recorders: RecorderManager, model: nn.Module, who: str) -> None:
+    """Raise if a recorder names a module or parameter that ``model`` does not have.
+
+    Raises:
+        ValueError: Names recorder and source, and lists close names of the model.
+    """
+    modules = [name for name, _ in model.named_modules()]
+    parameters = [name for name, _ in model.named_parameters()]
+    for name, recorder in recorders.recorders.items():
+        kind = 'parameter' if isinstance(recorder, ParameterRecorder) else 'module'
+        known = parameters if kind == 'parameter' else modules
+        # Methods and functions are checked by MMRazor when it imports them.
+        for source in [recorder.source] if kind == 'parameter' else module_sources(recorder):
+            if source not in known:
+                raise ValueError(
+                    f'{who}_recorders.{name}: the {who} ({type(model).__name__}) has no {kind} '
+                    f'{source!r}; close to it: {", ".join(_close(source, known))}'
+                )
+
+
+def module_sources(recorder: BaseRecorder) -> list[str]:
+    """Names of the modules that a recorder listens to; none for methods and functions."""
+    if isinstance(recorder, EnsembleOutputsRecorder):
+        return [source for part in recorder.parts for source in module_sources(part)]
+    is_module = isinstance(recorder, ModuleOutputsRecorder | ModuleInputsRecorder)
+    return [recorder.source] if is_module else []
+
+
+def _close(source: str, known: list[str]) -> list[str]:
+    close = difflib.get_close_matches(source, known, n=5, cutoff=0.4)
+    return close or [part for part in known if part and '.' not in part]
+
+
+def cheapest_mode(recorders: RecorderManager, *, deliveries: bool = False, member: str = '') -> str:
+    """The cheapest forward of a teacher that still produces everything that is recorded.
+
+    Args:
+        recorders: The teacher's recorders.
+        deliveries: Whether the distiller has deliveries.
+        member: Prefix of one teacher's modules among several, e.g. ``'first.'``.
+
+    Returns:
+        ``'features'`` if all sources lie in backbone and neck, ``'tensor'`` if all are modules
+        or parameters, ``'loss'`` if methods or functions are recorded or delivered.
+    """
+    rank = {'features': 0, 'tensor': 1, 'loss': 2}
+    needed = ['loss'] if deliveries else ['features']
+    for recorder in recorders.recorders.values():
+        if isinstance(recorder, ParameterRecorder):
+            continue
+        sources = module_sources(recorder)
+        if not sources:
+            needed.append('loss')
+        own = [s.removeprefix(member) for s in sources if s.startswith(member)]
+        if any(source.split('.')[0] not in FEATURE_PARTS for source in own):
+            needed.append('tensor')
+    return max(needed, key=rank.__getitem__)
+
+
+def release(*managers: RecorderManager) -> None:
+    """Drop what was recorded, and with it the graph that it holds."""
+    for manager in managers:
+        for recorder in manager.recorders.values():
+            recorder.reset_data_buffer()  # recorders of parameters keep theirs

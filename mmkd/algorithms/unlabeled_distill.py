@@ -1,0 +1,76 @@
+"""Distillation on unlabeled images beside the labeled ones."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmkd.algorithms.frozen_teacher_distill import FrozenTeacherDistill, Samples
+from mmkd.registry import MODELS
+
+
+@MODELS.register_module()
+class UnlabeledDistill(FrozenTeacherDistill):
+    """As its base; the networks extract features from a second, unlabeled batch as well.
+
+    A loss reads the labeled batch's outputs of backbone and neck by ``record_idx=0``, the
+    unlabeled ones by ``record_idx=1``. The task losses are those of the labeled batch. The second
+    batch comes from :class:`~mmkd.loops.UnlabeledTrainLoop`; ``views`` do not apply to it.
+
+    Args:
+        *args: As for :class:`FrozenTeacherDistill`.
+        **kwargs: As for :class:`FrozenTeacherDistill`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.data_preprocessor: nn.Module = _BothBatches(self.data_preprocessor)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Samples = None,
+        mode: str = 'tensor',
+        unlabeled: Tensor | None = None,
+    ) -> Any:
+        """As in MMEngine, with the unlabeled images (U, 3, H, W) in mode ``'loss'``.
+
+        Raises:
+            ValueError: If they are missing in mode ``'loss'``.
+        """
+        if mode != 'loss':
+            return super().forward(inputs, data_samples, mode)
+        if unlabeled is None:
+            raise ValueError(
+                'unlabeled: expected a second batch, got none; set '
+                "train_cfg=dict(type='mmkd.UnlabeledTrainLoop', unlabeled_dataloader=...)"
+            )
+        self._unlabeled = unlabeled
+        try:
+            return self.loss(inputs, data_samples)
+        finally:
+            del self._unlabeled
+
+    def _run_teacher(self, inputs: Tensor, data_samples: Samples) -> None:
+        super()._run_teacher(inputs, data_samples)
+        self.teacher.extract_feat(self._unlabeled)
+
+    def _run_student(self, inputs: Tensor, data_samples: Samples) -> dict[str, Tensor]:
+        losses = super()._run_student(inputs, data_samples)
+        self.architecture.extract_feat(self._unlabeled)
+        return losses
+
+
+class _BothBatches(nn.Module):
+    """Preprocesses the unlabeled batch as the labeled one."""
+
+    def __init__(self, preprocessor: nn.Module) -> None:
+        super().__init__()
+        self.preprocessor = preprocessor
+
+    def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
+        labeled = {key: value for key, value in data.items() if key != 'unlabeled'}
+        batch = self.preprocessor(labeled, training)
+        if 'unlabeled' in data:
+            batch['unlabeled'] = self.preprocessor(data['unlabeled'], training)['inputs']
+        return batch

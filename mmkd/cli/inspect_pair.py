@@ -1,0 +1,94 @@
+"""Print what can be recorded of a teacher and a student: modules, shapes, strides.
+
+Both run once on zeros; no weights and no data are needed. Shapes are without the batch, /8 is the
+stride of a map: pixels of the input for one of its cells.
+"""
+
+import argparse
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.model import BaseModel
+
+import mmkd.registry  # noqa: F401
+from mmkd.cli.options import add_config_options, load_config
+from mmkd.exporting import student_config
+from mmkd.models.building import build_model
+from mmkd.pairing import Size, default_size, side_by_side, trace
+from mmkd.teachers.frozen_teacher import ARGUMENTS
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', nargs='?', help='config of a distillation; or give both models:')
+    parser.add_argument('--teacher', metavar='CONFIG', help="of MMDetection ('mmdet::...'), ...")
+    parser.add_argument('--student', metavar='CONFIG')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help="of the image; default that of the student's training, a detector's at most 512",
+    )
+    parser.add_argument(
+        '--depth', type=int, default=2, help='parts of the longest names (default: %(default)s)'
+    )
+    parser.add_argument('--filter', default='', metavar='TEXT', help='only names that contain it')
+    add_config_options(parser)
+    args = parser.parse_args(argv)
+    if bool(args.config) == bool(args.teacher and args.student):
+        parser.error('expected either a config or both --teacher and --student')
+    return args
+
+
+def pair_of(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
+    """Config of the training, and of each model by its title; the student's is the first.
+
+    Raises:
+        ValueError: If the config is none of a distillation.
+    """
+    if args.config is None:
+        cfg = load_config(args.student, args.cfg_options)
+        pair = dict(cfg_path=args.student), dict(cfg_path=args.teacher)
+        return cfg, dict(zip(('student', 'teacher'), pair, strict=True))
+    cfg = load_config(args.config, args.cfg_options)
+    if not {'architecture', 'teacher'} <= set(cfg.get('model', ())):
+        raise ValueError(
+            f'config: expected a distillation (a model with architecture and teacher), got '
+            f'{args.config}; give plain models as --teacher and --student'
+        )
+    teacher = cfg.model.teacher
+    teachers = teacher.members if 'members' in teacher else {'teacher': teacher}
+    return cfg, {'student': cfg.model.architecture, **teachers}
+
+
+def build(config: Mapping[str, Any]) -> BaseModel:
+    """Build a student, or a teacher without its weights."""
+    return build_model({k: v for k, v in config.items() if k not in ARGUMENTS})
+
+
+def title(name: str, model: BaseModel) -> str:
+    """A line about a model."""
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    return f'{name}: {type(model).__name__}, {millions:.1f} M parameters'
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    args = parse_args(argv)
+    cfg, configs = pair_of(args)
+    models = {name: build(config) for name, config in configs.items()}
+    size: Size = tuple(args.size) if args.size else default_size(student_config(cfg))
+    for name, model in models.items():
+        print(title(name, model))
+    print(f'image: {size[0]} x {size[1]}\n')
+    traces = {name: trace(model, size) for name, model in models.items()}
+    width = shutil.get_terminal_size().columns
+    print(side_by_side(traces, depth=args.depth, containing=args.filter, width=width))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,65 @@
+"""Evaluate the student of a distillation config, or any MMDetection or MMPretrain config.
+
+The checkpoint may be the run's own or an exported student; the teacher is not built.
+"""
+
+import argparse
+import os.path as osp
+from collections.abc import Sequence
+
+from mmengine.model import is_model_wrapper
+
+import mmkd.registry  # noqa: F401
+from mmkd.cli.options import (
+    add_run_options,
+    build_runner,
+    close_process_group,
+    config_from,
+)
+from mmkd.cli.unreadable_images import explain_unreadable_images
+from mmkd.exporting import student_config, student_state_dict
+from mmkd.hooks import explain_empty_datasets
+from mmkd.storage.checkpoint import load_all, read_state_dict
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_run_options(parser)
+    parser.add_argument('checkpoint', help='file or URL')
+    parser.add_argument('--out', metavar='FILE.pkl', help='dump all predictions')
+    parser.add_argument('--show-dir', help='draw the predictions into this folder')
+    args = parser.parse_args(argv)
+    if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
+        parser.error(f'--out: expected a .pkl or .pickle file, got {args.out}')
+    return args
+
+
+def evaluate(args: argparse.Namespace) -> dict[str, float]:
+    """Evaluate as the options say, and return the metrics."""
+    cfg = student_config(config_from(args))
+    state_dict = student_state_dict(read_state_dict(args.checkpoint))
+    if args.show_dir is not None:
+        # The hook takes a relative path from below the work directory.
+        folder = osp.abspath(args.show_dir)
+        cfg.default_hooks.visualization.update(draw=True, test_out_dir=folder)
+    runner = build_runner(cfg)
+    if args.out is not None:
+        from mmdet.evaluation import DumpDetResults
+
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    load_all(model, state_dict, args.checkpoint)
+    with explain_empty_datasets(), explain_unreadable_images():
+        return runner.test()
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, float]:
+    """Evaluate, and return the metrics."""
+    metrics = evaluate(parse_args(argv))
+    close_process_group()
+    return metrics
+
+
+if __name__ == '__main__':
+    main()

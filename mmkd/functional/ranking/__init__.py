@@ -1,0 +1,1 @@
+"""Soft ranks, and the correlations built on them."""

@@ -1,0 +1,62 @@
+"""Training with a second loader of unlabeled images."""
+
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import Any
+
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
+
+from mmkd.registry import LOOPS
+
+
+@LOOPS.register_module()
+class UnlabeledTrainLoop(EpochBasedTrainLoop):
+    """Epochs over the labeled data, each batch with one of unlabeled images beside it.
+
+    The algorithm is :class:`~mmkd.algorithms.UnlabeledDistill`. The unlabeled loader starts anew,
+    in another order, each epoch and whenever it is through. Its batch size is its own.
+
+    Args:
+        runner: The runner.
+        dataloader: The labeled data, ``train_dataloader`` of the config.
+        unlabeled_dataloader: A data loader or its config, as ``train_dataloader``; labels in it
+            are not looked at.
+        **kwargs: As for ``EpochBasedTrainLoop`` (``max_epochs``, ``val_interval``, ...).
+
+    Raises:
+        ValueError: If the unlabeled loader gives no batch.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        unlabeled_dataloader: DataLoader | dict,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(runner, dataloader, **kwargs)
+        self.unlabeled_dataloader = runner.build_dataloader(unlabeled_dataloader, seed=runner.seed)
+        if len(self.unlabeled_dataloader) == 0:
+            raise ValueError(
+                'unlabeled_dataloader: expected at least one batch, got none of '
+                f'{len(self.unlabeled_dataloader.dataset)} images'
+            )
+
+    def run_epoch(self) -> None:
+        """Run one epoch over the labeled data."""
+        self._unlabeled = self._batches()
+        super().run_epoch()
+
+    def run_iter(self, idx: int, data_batch: Mapping[str, Any]) -> None:
+        """Run one step on both batches."""
+        super().run_iter(idx, {**data_batch, 'unlabeled': next(self._unlabeled)})
+
+    def _batches(self) -> Iterator[Any]:
+        loader = self.unlabeled_dataloader
+        sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+        for passes in count():
+            if hasattr(sampler, 'set_epoch'):
+                # Other numbers than those of any later epoch's first pass.
+                sampler.set_epoch(self.epoch + passes * self.max_epochs)
+            yield from loader

@@ -1,0 +1,177 @@
+"""The two losses of RCKA: CKA of feature maps, and CKA of logits."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mmkd.functional import cka
+from mmkd.functional.checks import check_positive
+from mmkd.functional.cka import MIN_UNBIASED_ROWS, check_unbiased
+from mmkd.functional.gather import gather_rows
+from mmkd.functional.upcast import upcast
+from mmkd.losses.level_loss import LevelLoss, check_non_negative
+from mmkd.losses.relational_loss import RelationalLoss, check_rows, check_same_classes
+from mmkd.registry import MODELS
+
+
+@MODELS.register_module()
+class FCKALoss(LevelLoss):
+    r"""Distance, by CKA over the samples of a batch, between features of student and teacher.
+
+    .. math::
+        L = \alpha \sum_{\mathrm{levels}} \left[ 1 - \mathrm{CKA}(F_S, F_T) \right]
+
+    Rows of F are samples, columns all values of a sample's feature map. "Rethinking Centered
+    Kernel Alignment in Knowledge Distillation" (2024), eq. 6: the features' term of RCKA. The two
+    networks may differ in channels and size. The mathematics is :func:`mmkd.functional.cka`.
+
+    A level whose samples are all alike contributes 0; so does, when centered, a batch of one or
+    two, of which there is only one centered Gram matrix up to scale, and a batch of none.
+
+    Args:
+        center: Subtract the mean sample, as CKA does by definition.
+        unbiased: Use the unbiased estimator of CKA, which tells features of few samples and many
+            values apart; the biased one is close to 1 there. It may be below 0, so that a
+            level's distance may exceed 1, and needs batches of at least 4, or none.
+        levels: Indices of the recorded levels to compare; None means all.
+        gather: In distributed training, compare the samples of all processes, gradients
+            included, so that N processes with b samples each are one with N b. It sends the
+            features, which must be of one size in all processes.
+        loss_weight: The paper's alpha.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import torch
+        >>> student = torch.randn(8, 4, 2, 2)
+        >>> loss = FCKALoss()
+        >>> loss(student, torch.cat([student, 3 * student], 1)) < 1e-4  # twice the channels
+        tensor(True)
+    """
+
+    equal_widths = False
+
+    def __init__(
+        self,
+        center: bool = True,
+        unbiased: bool = False,
+        levels: Sequence[int] | None = None,
+        gather: bool = True,
+        loss_weight: float = 5.0,
+    ) -> None:
+        super().__init__(levels=levels, loss_weight=loss_weight)
+        if unbiased:  # the size of the batch is not known yet
+            check_unbiased(center, 'student', MIN_UNBIASED_ROWS)
+        self.center = center
+        self.unbiased = unbiased
+        self.gather = gather
+
+    def check_pair(self, student: Tensor, teacher: Tensor, name: str) -> None:
+        """Raise ValueError, naming ``name``, unless both are (B, ...) with one B."""
+        if min(student.ndim, teacher.ndim) < 2 or len(student) != len(teacher):
+            raise ValueError(
+                f'{name}: expected a shape (B, ...) with as many samples as the student of shape '
+                f'{tuple(student.shape)}, got {tuple(teacher.shape)}'
+            )
+
+    def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
+        """Distance of one level; only the batch sizes need agree."""
+        student, teacher = self._rows(student), self._rows(teacher)
+        if self.unbiased:
+            check_unbiased(self.center, 'student', len(student))
+        return 1 - cka(student, teacher, center=self.center, unbiased=self.unbiased, degenerate=1.0)
+
+    def _rows(self, features: Tensor) -> Tensor:
+        rows = features.flatten(1)
+        return gather_rows(rows) if self.gather else rows
+
+
+@MODELS.register_module()
+class LCKALoss(RelationalLoss):
+    r"""Distance, by CKA over samples and over classes, between logits of student and teacher.
+
+    .. math::
+        L = \beta \left[ w_{\mathrm{intra}} \, (1 - \mathrm{CKA}(z_S, z_T))
+            + w_{\mathrm{inter}} \, (1 - \mathrm{CKA}(z_S^\top, z_T^\top)) \right]
+
+    "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), eq. 7 and 8: the
+    logits' terms of RCKA. The mathematics is :func:`mmkd.functional.cka`.
+
+    A term whose rows are all alike contributes 0. So does a term of no rows and, when centered, of
+    one or two rows: these have only one centered Gram matrix, up to scale. Two classes therefore
+    have no inter term.
+
+    Args:
+        intra_weight: Weight of the distance whose rows are samples.
+        inter_weight: Weight of the distance whose rows are classes; both networks must have the
+            same classes, unless it is 0.
+        tau: Compare the probabilities softmax(z / tau) in place of the logits; None means logits.
+        center: Subtract the mean row, as CKA does by definition.
+        loss_weight: The paper's beta.
+        gather: In distributed training, compare the samples of all processes, gradients
+            included, so that N processes with b samples each are one with N b.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.randn(16, 10)
+        >>> loss = LCKALoss()
+        >>> loss(logits, 3 * logits + 1) < 1e-4
+        tensor(True)
+    """
+
+    def __init__(
+        self,
+        intra_weight: float = 1.0,
+        inter_weight: float = 1.0,
+        tau: float | None = None,
+        center: bool = True,
+        loss_weight: float = 5.0,
+        gather: bool = True,
+    ) -> None:
+        super().__init__(loss_weight=loss_weight, gather=gather)
+        check_non_negative('intra_weight', intra_weight)
+        check_non_negative('inter_weight', inter_weight)
+        if tau is not None:
+            check_positive('tau', tau)
+        self.intra_weight = intra_weight
+        self.inter_weight = inter_weight
+        self.equal_widths = inter_weight > 0
+        self.tau = tau
+        self.center = center
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Weighted sum of both distances.
+
+        Args:
+            student: Logits, shape (B, C).
+            teacher: Logits, shape (B, C); with ``inter_weight=0`` its C is free. No gradient
+                flows into it.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            TypeError: If an argument is no Tensor.
+            ValueError: If shapes differ from these.
+        """
+        check_rows('student', student)
+        check_rows('teacher', teacher, student)
+        if self.inter_weight:
+            hint = 'set inter_weight=0 to compare samples only'
+            check_same_classes(student, teacher, hint)
+        student, teacher = self._rows(student), self._rows(teacher.detach())
+        loss = self.intra_weight * self._distance(student, teacher)
+        if self.inter_weight:
+            loss = loss + self.inter_weight * self._distance(student.mT, teacher.mT)
+        return self.loss_weight * loss
+
+    def _rows(self, logits: Tensor) -> Tensor:
+        logits = self.joined(logits)
+        return logits if self.tau is None else (upcast(logits) / self.tau).softmax(1)
+
+    def _distance(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return 1 - cka(student, teacher, center=self.center, degenerate=1.0)

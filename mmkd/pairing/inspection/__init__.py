@@ -1,0 +1,1 @@
+"""What a model returns: modules, shapes, strides, levels and classes."""

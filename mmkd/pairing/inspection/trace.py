@@ -1,0 +1,106 @@
+"""Which modules of a model run, and what they return: one pass over zeros."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+
+
+class Output(NamedTuple):
+    """A tensor that a module returned.
+
+    Attributes:
+        shape: With the batch's 1.
+        stride: Pixels of the input for one cell, rows and columns; None unless it is a map.
+    """
+
+    shape: tuple[int, ...]
+    stride: Size | None
+
+    def __str__(self) -> str:
+        if self.stride is None:
+            return 'x'.join(map(str, self.shape))
+        rows, columns = self.stride
+        stride = f'{rows}' if rows == columns else f'{rows}x{columns}'
+        return f'{"x".join(map(str, self.shape[1:]))} /{stride}'
+
+
+# All outputs of each call of a module, by the module's name.
+Calls = dict[str, list[tuple[Output, ...]]]
+
+
+def trace(model: BaseModel, size: Size) -> Calls:
+    """Run a model once, as far as in its ``'tensor'`` mode, and note what each module returns.
+
+    It needs no weights; the model is put in eval mode.
+
+    Args:
+        model: A detector or classifier.
+        size: Height and width of the input in pixels.
+
+    Returns:
+        The outputs of each call, nested ones flattened, of each module that ran, in the order in
+        which the model holds them.
+
+    Raises:
+        RuntimeError: If the model cannot run on zeros of this size.
+
+    Example:
+        >>> from mmkd.models.building import build_model
+        >>> cfg = dict(cfg_path='mmpretrain::resnet/resnet18_8xb16_cifar10.py')
+        >>> calls = trace(build_model(cfg), (32, 32))
+        >>> [str(output) for output in calls['backbone.layer4'][0]]
+        ['512x4x4 /8']
+    """
+    calls: Calls = {name: [] for name, _ in model.named_modules() if name}
+    handles = [
+        module.register_forward_hook(_note(calls[name], size))
+        for name, module in model.named_modules()
+        if name
+    ]
+    information = dict(
+        img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1, 1)
+    )
+    sample = BaseDataElement(metainfo=information)
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, *size), [sample], mode='tensor')
+    except Exception as error:
+        raise RuntimeError(
+            f'{type(model).__name__}: cannot run on an image of {size[0]} x {size[1]} zeros '
+            f'({type(error).__name__}: {error}); another --size?'
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: outputs for name, outputs in calls.items() if outputs}
+
+
+def _note(calls: list[tuple[Output, ...]], size: Size) -> Any:
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        calls.append(tuple(_describe(tensor, size) for tensor in _tensors(output)))
+
+    return hook
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The tensors of a nested output, in order."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        yield from _tensors(tuple(output.values()))
+    elif isinstance(output, tuple | list):
+        for part in output:
+            yield from _tensors(part)
+
+
+def _describe(tensor: Tensor, size: Size) -> Output:
+    shape = tuple(tensor.shape)
+    if len(shape) != 4 or shape[0] != 1 or 0 in shape:
+        return Output(shape, None)
+    return Output(shape, (round(size[0] / shape[2]), round(size[1] / shape[3])))

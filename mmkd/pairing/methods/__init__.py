@@ -1,0 +1,1 @@
+"""The distillation methods, each fitted to a pair of models."""

@@ -1,0 +1,1 @@
+"""The writer of config files: data, schedule, runtime and distiller."""

@@ -1,0 +1,134 @@
+"""Read checkpoints safely, and load all of one or stop with what did not match."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+MAX_LISTED = 10
+
+
+class CheckpointMismatchError(ValueError):
+    """A checkpoint's tensors are not those of the model."""
+
+
+def read_checkpoint(path: str) -> dict:
+    """Read a checkpoint (a file or a URL) onto the CPU without ever running code of it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If the file or URL cannot be fetched.
+        ValueError: If the file is truncated, no checkpoint, or holds more than plain data.
+    """
+    local = Path(path).expanduser()
+    if '://' not in path and not local.is_file():
+        raise FileNotFoundError(f'checkpoint: no such file: {path}')
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except OSError as error:
+        raise OSError(f'checkpoint: cannot fetch {path}: {error}') from error
+    except Exception as error:  # a file that is no checkpoint fails in any way
+        kept = f'its download is kept in {torch.hub.get_dir()}/checkpoints'
+        file = f'{local.stat().st_size} bytes' if local.is_file() else kept
+        raise ValueError(
+            f'checkpoint: cannot read {path} ({file}); it is truncated, not a PyTorch checkpoint, '
+            f'or holds more than weights and a training log: {error}'
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'checkpoint: expected a dict in {path}, got {type(checkpoint).__name__}')
+    return checkpoint
+
+
+def read_state_dict(path: str) -> dict[str, Tensor]:
+    """Read the state dict of a checkpoint (see :func:`read_checkpoint`).
+
+    Raises:
+        ValueError: If it has none.
+    """
+    checkpoint = read_checkpoint(path)
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    is_mapping = isinstance(state_dict, Mapping)
+    if not is_mapping or not all(isinstance(value, Tensor) for value in state_dict.values()):
+        raise ValueError(f'checkpoint: expected a state dict of tensors in {path}')
+    return {name.removeprefix('module.'): value for name, value in state_dict.items()}
+
+
+def _listed(title: str, rows: list[str]) -> str:
+    shown = [f'\n  {row}' for row in rows[:MAX_LISTED]]
+    more = f'\n  ... and {len(rows) - MAX_LISTED} more' if len(rows) > MAX_LISTED else ''
+    return f'\n{title} ({len(rows)}):' + ''.join(shown) + more if rows else ''
+
+
+def _check_numbers(state_dict: Mapping[str, Tensor], source: str) -> None:
+    # Infinity passes: a buffer may be infinite on purpose.
+    bad = [
+        name
+        for name, value in state_dict.items()
+        if value.is_floating_point() and value.isnan().any()
+    ]
+    if bad:
+        raise ValueError(
+            f'checkpoint: expected numbers in {source}, got NaN; did its training diverge?'
+            + _listed('NaN', bad)
+        )
+
+
+def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
+    """Load ``state_dict`` into ``model``; every tensor has to fit.
+
+    Args:
+        model: The model.
+        state_dict: Its tensors. Missing counters of batch normalization (absent in files of
+            PyTorch before 1.0) are tolerated.
+        source: Named in the error.
+
+    Raises:
+        CheckpointMismatchError: Lists tensors missing, unexpected and of another shape.
+        ValueError: Lists tensors that hold NaN, as those of a diverged run do.
+    """
+    _check_numbers(state_dict, source)
+    own = model.state_dict()
+    different = {
+        name: f'{name}: the model has {tuple(own[name].shape)}, the file {tuple(value.shape)}'
+        for name, value in state_dict.items()
+        if name in own and own[name].shape != value.shape
+    }
+    fitting = {name: value for name, value in state_dict.items() if name not in different}
+    mismatch = f'checkpoint: {source} does not match {type(model).__name__}'
+    try:
+        # The model's own loading hooks may rename keys, so only they can tell what is missing.
+        missing, unexpected = model.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:  # the shape of a renamed tensor
+        raise CheckpointMismatchError(f'{mismatch}\n{error}') from error
+    missing = [name for name in missing if name not in different]
+    if missing or unexpected or different:
+        hint = ''
+        if any(name.startswith('architecture.') for name in unexpected):
+            hint = '\nThis is a distillation checkpoint: export its student first.'
+        raise CheckpointMismatchError(
+            mismatch
+            + _listed('missing in the file', missing)
+            + _listed('not in the model', unexpected)
+            + _listed('of another shape', [*different.values()])
+            + hint
+        )
+
+
+def assert_unchanged(model: nn.Module, reference: Mapping[str, Tensor]) -> None:
+    """Raise if a tensor of ``model`` is no longer what was loaded.
+
+    Raises:
+        RuntimeError: Names the tensors.
+    """
+    changed = [
+        name
+        for name, value in model.state_dict().items()
+        if not torch.equal(value.cpu(), reference[name])
+    ]
+    if changed:
+        raise RuntimeError(
+            'teacher: its weights changed between loading and the first step'
+            + _listed('changed', changed)
+        )

@@ -1,4 +1,0 @@
-"""The command line: ``python -m mmkd.tools.train CONFIG`` and its siblings.
-
-The scripts in the repository's ``tools/`` call these.
-"""
