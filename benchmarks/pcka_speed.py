@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from mmkd.functional import fitting_patch_size, pcka, to_patches
-from mmkd.functional.patches import PatchLayout
-from mmkd.functional.pcka import whole_pcka
+from mmkd.functional.kernel_alignment.patches import PatchLayout
+from mmkd.functional.kernel_alignment.pcka import whole_pcka
 
 CHANNELS, PATCH, MIN_PATCHES = 256, 16, 4
 SIZES = ((100, 168), (50, 84), (25, 42), (13, 21))  # strides 8 to 64 of an 800 x 1333 image

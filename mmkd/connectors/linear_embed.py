@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from mmkd.connectors.feature_rows import check_features
 from mmkd.functional.checks import check_positive_int
-from mmkd.functional.l2_normalize import l2_normalize
+from mmkd.functional.numerics import l2_normalize
 from mmkd.registry import MODELS
 
 

@@ -3,8 +3,7 @@
 from torch import Tensor
 
 from mmkd.functional.checks import check_same_shape
-from mmkd.functional.l2_normalize import has_direction, l2_normalize
-from mmkd.functional.mean import mean_or_zero
+from mmkd.functional.numerics import has_direction, l2_normalize, mean_or_zero
 
 
 def alignment(student: Tensor, teacher: Tensor) -> Tensor:

@@ -38,6 +38,12 @@ def check_positive(name: str, value: float) -> None:
         raise ValueError(f'{name}: expected a finite number > 0, got {value!r}')
 
 
+def check_non_negative(name: str, value: float) -> None:
+    """Raise ValueError, naming ``name``, unless ``value`` is a finite number >= 0."""
+    if not 0 <= value < float('inf'):
+        raise ValueError(f'{name}: expected a finite number >= 0, got {value!r}')
+
+
 def check_positive_int(name: str, value: int) -> None:
     """Raise ValueError, naming ``name``, unless ``value`` is an integer >= 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -4,10 +4,9 @@ import torch
 from torch import Tensor
 
 from mmkd.functional.checks import check_positive, check_same_shape
-from mmkd.functional.mean import mean_or_zero
+from mmkd.functional.numerics import mean_or_zero, upcast
 from mmkd.functional.ranking.rank_correlation import pearson, spearman, zscore
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH
-from mmkd.functional.upcast import upcast
 
 
 def cmkd(

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive, check_positive_int
-from mmkd.functional.cka import gram
-from mmkd.functional.mean import mean_or_zero
-from mmkd.functional.upcast import upcast
+from mmkd.functional.kernel_alignment.cka import gram
+from mmkd.functional.numerics import mean_or_zero, upcast
 
 KERNELS = ('mmd', 'bilinear', 'rbf')
 

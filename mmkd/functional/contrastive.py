@@ -5,8 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_positive, check_same_shape
-from mmkd.functional.l2_normalize import l2_normalize
-from mmkd.functional.mean import mean_or_zero
+from mmkd.functional.numerics import l2_normalize, mean_or_zero
 
 
 def supervised_contrastive(

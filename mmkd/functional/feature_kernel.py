@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmkd.functional.l2_normalize import l2_normalize
+from mmkd.functional.numerics import l2_normalize
 
 
 def feature_kernel(features: Tensor) -> Tensor:

@@ -5,8 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_positive
-from mmkd.functional.l2_normalize import has_direction, l2_normalize
-from mmkd.functional.mean import mean_or_zero
+from mmkd.functional.numerics import has_direction, l2_normalize, mean_or_zero
 
 
 def knowledge_correlation(student: Tensor, teacher: Tensor, tau: float = 0.5) -> Tensor:

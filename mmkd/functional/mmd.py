@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mmkd.functional.checks import check_same_rows
-from mmkd.functional.l2_normalize import l2_normalize
+from mmkd.functional.numerics import l2_normalize
 
 
 def mmd(x: Tensor, y: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """Distillation losses: ``forward(student, teacher)`` on a Tensor or one Tensor a level."""
 
+from mmkd.losses.base.level_loss import LevelLoss
 from mmkd.losses.cckd_loss import CCKDLoss
 from mmkd.losses.cmkd_loss import CMKDLoss
 from mmkd.losses.dlkd_loss import DLKDAlignLoss, DLKDCorrLoss, DLKDSupLoss
 from mmkd.losses.fkd_loss import FKDLoss
-from mmkd.losses.level_loss import LevelLoss
 from mmkd.losses.mimic_loss import MimicLoss
 from mmkd.losses.mmd_loss import MMDLoss
 from mmkd.losses.patchwise_loss import PatchwiseLoss

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mmkd.functional.congruence import check_kernel, correlation_congruence
-from mmkd.losses.relational_loss import RelationalLoss, check_rows
+from mmkd.losses.base.relational_loss import RelationalLoss, check_rows
 from mmkd.registry import MODELS
 
 

@@ -3,11 +3,10 @@
 from torch import Tensor
 
 from mmkd.functional import cmkd
-from mmkd.functional.checks import check_choice, check_positive
+from mmkd.functional.checks import check_choice, check_non_negative, check_positive
 from mmkd.functional.cmkd import entropy
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, METHODS
-from mmkd.losses.level_loss import check_non_negative
-from mmkd.losses.relational_loss import RelationalLoss, check_rows, check_same_classes
+from mmkd.losses.base.relational_loss import RelationalLoss, check_rows, check_same_classes
 from mmkd.registry import MODELS
 
 
@@ -51,7 +50,7 @@ class CMKDLoss(RelationalLoss):
         tensor(9.9758)
     """
 
-    equal_widths = True
+    needs_equal_shapes = True
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from mmkd.functional.alignment import alignment
 from mmkd.functional.checks import check_positive, check_positive_int
 from mmkd.functional.contrastive import supervised_contrastive
 from mmkd.functional.knowledge_correlation import knowledge_correlation
-from mmkd.losses.relational_loss import RelationalLoss, check_rows
+from mmkd.losses.base.relational_loss import RelationalLoss, check_rows
 from mmkd.registry import MODELS
 
 
@@ -33,7 +33,7 @@ class DLKDAlignLoss(RelationalLoss):
         tensor(20.)
     """
 
-    equal_widths = True
+    needs_equal_shapes = True
 
     def __init__(self, loss_weight: float = 10.0, gather: bool = True) -> None:
         super().__init__(loss_weight=loss_weight, gather=gather)
@@ -159,7 +159,7 @@ class DLKDSupLoss(RelationalLoss):
         tensor(0.3133)
     """
 
-    equal_widths = True
+    needs_equal_shapes = True
 
     def __init__(self, tau: float = 0.07, loss_weight: float = 0.5, gather: bool = True) -> None:
         super().__init__(loss_weight=loss_weight, gather=gather)

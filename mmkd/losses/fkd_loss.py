@@ -3,10 +3,9 @@
 from torch import Tensor
 
 from mmkd.functional import feature_kernel_distance
-from mmkd.functional.mean import mean_or_zero
-from mmkd.functional.upcast import upcast
-from mmkd.losses.level_loss import check_non_negative
-from mmkd.losses.relational_loss import RelationalLoss, check_rows
+from mmkd.functional.checks import check_non_negative
+from mmkd.functional.numerics import mean_or_zero, upcast
+from mmkd.losses.base.relational_loss import RelationalLoss, check_rows
 from mmkd.registry import MODELS
 
 Ensemble = tuple[Tensor, ...] | list[Tensor]

@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmkd.functional.upcast import upcast
-from mmkd.losses.level_loss import LevelLoss
+from mmkd.functional.numerics import upcast
+from mmkd.losses.base.level_loss import LevelLoss
 from mmkd.registry import MODELS
 
 

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from mmkd.functional import mmd
-from mmkd.losses.level_loss import check_non_negative
-from mmkd.losses.relational_loss import check_rows
+from mmkd.functional.checks import check_non_negative
+from mmkd.losses.base.relational_loss import check_rows
 from mmkd.registry import MODELS
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from mmkd.functional import fitting_patch_size, to_patches
 from mmkd.functional.checks import check_choice
-from mmkd.functional.upcast import upcast
+from mmkd.functional.numerics import upcast
+from mmkd.losses.base.patch_loss import PatchLoss
 from mmkd.losses.over_groups import over_groups
-from mmkd.losses.patch_loss import PatchLoss
 from mmkd.registry import MODELS
 
 LAYOUTS = ('rows', 'map')

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mmkd.functional import pcka
-from mmkd.functional.cka import check_unbiased
-from mmkd.losses.level_loss import check_non_negative
-from mmkd.losses.patch_loss import PatchLoss
+from mmkd.functional.checks import check_non_negative
+from mmkd.functional.kernel_alignment.cka import check_unbiased
+from mmkd.losses.base.patch_loss import PatchLoss
 from mmkd.registry import MODELS
 
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mmkd.functional import cka
-from mmkd.functional.checks import check_positive
-from mmkd.functional.cka import MIN_UNBIASED_ROWS, check_unbiased
+from mmkd.functional.checks import check_non_negative, check_positive
 from mmkd.functional.gather import gather_rows
-from mmkd.functional.upcast import upcast
-from mmkd.losses.level_loss import LevelLoss, check_non_negative
-from mmkd.losses.relational_loss import RelationalLoss, check_rows, check_same_classes
+from mmkd.functional.kernel_alignment.cka import MIN_UNBIASED_ROWS, check_unbiased
+from mmkd.functional.numerics import upcast
+from mmkd.losses.base.level_loss import LevelLoss
+from mmkd.losses.base.relational_loss import RelationalLoss, check_rows, check_same_classes
 from mmkd.registry import MODELS
 
 
@@ -50,7 +50,7 @@ class FCKALoss(LevelLoss):
         tensor(True)
     """
 
-    equal_widths = False
+    needs_equal_shapes = False
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class LCKALoss(RelationalLoss):
             check_positive('tau', tau)
         self.intra_weight = intra_weight
         self.inter_weight = inter_weight
-        self.equal_widths = inter_weight > 0
+        self.needs_equal_shapes = inter_weight > 0
         self.tau = tau
         self.center = center
 

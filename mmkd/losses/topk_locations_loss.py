@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmkd.functional.checks import check_positive_int
-from mmkd.losses.level_loss import LevelLoss
+from mmkd.losses.base.level_loss import LevelLoss
 from mmkd.registry import MODELS
 
 

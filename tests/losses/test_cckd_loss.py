@@ -9,6 +9,7 @@ from helpers import assert_two_processes_equal_one
 
 from mmkd.functional import correlation_congruence
 from mmkd.losses import CCKDLoss
+from mmkd.losses.base import relational_loss
 from mmkd.registry import MODELS
 
 
@@ -88,7 +89,7 @@ def test_two_processes_equal_one():
 
 def test_gather_joins_both_sides_or_none(monkeypatch):
     joined = []
-    monkeypatch.setattr('mmkd.losses.relational_loss.gather_rows', lambda x: joined.append(x) or x)
+    monkeypatch.setattr(relational_loss, 'gather_rows', lambda x: joined.append(x) or x)
     student, teacher = embeddings(), embeddings(seed=1)
     CCKDLoss(gather=False)(student, teacher)
     assert joined == []

@@ -5,7 +5,8 @@ import torch
 from helpers import assert_two_processes_equal_one
 
 from mmkd.functional import cmkd
-from mmkd.losses import CMKDLoss, relational_loss
+from mmkd.losses import CMKDLoss
+from mmkd.losses.base import relational_loss
 from mmkd.registry import MODELS
 
 

@@ -5,7 +5,8 @@ import torch
 from helpers import assert_two_processes_equal_one
 from torch.nn import functional as F
 
-from mmkd.losses import DLKDAlignLoss, relational_loss
+from mmkd.losses import DLKDAlignLoss
+from mmkd.losses.base import relational_loss
 from mmkd.registry import MODELS
 
 

@@ -6,7 +6,8 @@ from helpers import assert_two_processes_equal_one
 from scipy.special import rel_entr, softmax
 from sklearn.metrics.pairwise import cosine_similarity
 
-from mmkd.losses import DLKDCorrLoss, relational_loss
+from mmkd.losses import DLKDCorrLoss
+from mmkd.losses.base import relational_loss
 from mmkd.registry import MODELS
 
 B, V = 4, 4

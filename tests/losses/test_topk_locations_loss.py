@@ -174,4 +174,4 @@ def test_wrong_arguments(arguments, message):
 
 
 def test_both_heads_need_the_same_classes_whatever_the_loss():
-    assert TopKLocationsLoss(FKDLoss(), CLASSES).equal_widths
+    assert TopKLocationsLoss(FKDLoss(), CLASSES).needs_equal_shapes

@@ -4,10 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmkd.functional.l2_normalize import has_direction, l2_normalize
+from mmkd.functional.numerics import has_direction, l2_normalize, upcast
 from mmkd.functional.ranking.numpy_sort import argsort
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, soft_rank, unsort
-from mmkd.functional.upcast import upcast
 
 
 def pearson(x: Tensor, y: Tensor, dim: int = -1, *, degenerate: float = 0.0) -> Tensor:

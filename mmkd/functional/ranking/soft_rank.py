@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmkd.functional.checks import check_choice, check_positive
+from mmkd.functional.numerics import upcast
 from mmkd.functional.ranking.isotonic import pool
 from mmkd.functional.ranking.numpy_sort import argsort
-from mmkd.functional.upcast import upcast
 
 METHODS = ('fast', 'pairwise')
 # Less leaves more values alone and so without a gradient; more draws rank correlations of a row

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive_int, check_same_shape
-from mmkd.functional.chunked_pcka import can_be_chunked, chunked_pcka
-from mmkd.functional.cka import check_unbiased, cka, compare_grams, gram
-from mmkd.functional.patches import (
+from mmkd.functional.kernel_alignment.chunked_pcka import can_be_chunked, chunked_pcka
+from mmkd.functional.kernel_alignment.cka import check_unbiased, cka, compare_grams, gram
+from mmkd.functional.kernel_alignment.patches import (
     AVERAGES,
     FITS,
     PatchLayout,
@@ -14,7 +14,7 @@ from mmkd.functional.patches import (
     fitting_patch_size,
     to_patches,
 )
-from mmkd.functional.upcast import upcast
+from mmkd.functional.numerics import upcast
 
 
 def pcka(

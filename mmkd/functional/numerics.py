@@ -1,9 +1,17 @@
-"""Rows at unit length."""
+"""Float32 for half precision, the mean of values that may be none, rows of unit length."""
 
 import torch
 from torch import Tensor
 
-from mmkd.functional.upcast import upcast
+
+def upcast(x: Tensor) -> Tensor:
+    """``x`` in float32, or unchanged in float64."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def mean_or_zero(values: Tensor) -> Tensor:
+    """Mean of all values; of none 0, still in the graph."""
+    return values.sum() / max(values.numel(), 1)
 
 
 def l2_normalize(x: Tensor) -> Tensor:

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from mmkd.functional import pcka
-from mmkd.functional.chunked_pcka import _chunks, can_be_chunked, chunked_pcka
-from mmkd.functional.patches import PatchLayout
-from mmkd.functional.pcka import whole_pcka
+from mmkd.functional.kernel_alignment.chunked_pcka import _chunks, can_be_chunked, chunked_pcka
+from mmkd.functional.kernel_alignment.patches import PatchLayout
+from mmkd.functional.kernel_alignment.pcka import whole_pcka
 
+CHUNK_PIXELS = 'mmkd.functional.kernel_alignment.chunked_pcka._chunk_pixels'
 LAYOUT = PatchLayout(4, 'channel', 'resize')
 
 
@@ -25,13 +26,13 @@ def value_and_gradient(function, student, teacher, *options):
 @pytest.fixture(params=[1, 2 * 10 * 13 * 2, 2**19], ids=['each alone', 'unequal', 'all at once'])
 def chunks(request, monkeypatch):
     """Chunks of one, two (of five channels) and all groups."""
-    monkeypatch.setattr('mmkd.functional.chunked_pcka._chunk_pixels', lambda _: request.param)
+    monkeypatch.setattr(CHUNK_PIXELS, lambda _: request.param)
 
 
 @pytest.fixture
 def small(monkeypatch):
     """Maps as small as those of these tests are cut into chunks."""
-    monkeypatch.setattr('mmkd.functional.chunked_pcka._chunk_pixels', lambda _: 1)
+    monkeypatch.setattr(CHUNK_PIXELS, lambda _: 1)
 
 
 @pytest.mark.parametrize('average', ['channel', 'batch'])

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from mmkd.functional.checks import check_non_negative
 from mmkd.functional.gather import gather_rows, mean_over_processes
-from mmkd.losses.level_loss import check_non_negative
 
 
 class RelationalLoss(nn.Module):
@@ -18,11 +18,11 @@ class RelationalLoss(nn.Module):
             included, so that N processes with b samples each are one with N b.
 
     Attributes:
-        equal_widths: Whether both networks' rows must have one width; what is known of them is
-            checked before the first step.
+        needs_equal_shapes: Whether both networks' rows must have the same width. The algorithm
+            checks it before the first step.
     """
 
-    equal_widths = False
+    needs_equal_shapes = False
 
     def __init__(self, loss_weight: float = 1.0, gather: bool = True) -> None:
         super().__init__()

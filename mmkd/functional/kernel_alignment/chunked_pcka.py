@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mmkd.functional.cka import Gram, compare_grams, gram, row_gradient
-from mmkd.functional.patches import PatchLayout, to_patches
-from mmkd.functional.upcast import upcast
+from mmkd.functional.kernel_alignment.cka import Gram, compare_grams, gram, row_gradient
+from mmkd.functional.kernel_alignment.patches import PatchLayout, to_patches
+from mmkd.functional.numerics import upcast
 
 # Pixels of a chunk for each thread of a CPU: with all that is made of them a few MB, about the
 # cache of a core. Smaller chunks wait for the threads more than they compute.

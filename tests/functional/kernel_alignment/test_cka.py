@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmkd.functional import cka
-from mmkd.functional.cka import gram
+from mmkd.functional.kernel_alignment.cka import gram
 
 GRAM_SIDE = (7, 12, 9)  # N, P, Q: N x N is the smaller side
 FEATURE_SIDE = (20, 3, 5)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmkd.functional.checks import check_same_rows
-from mmkd.functional.upcast import upcast
+from mmkd.functional.numerics import upcast
 
 MIN_UNBIASED_ROWS = 4
 # Deviations below this many ulps of the data's own magnitude are rounding, not signal.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.preprocessing import normalize
 
-from mmkd.functional.l2_normalize import has_direction, l2_normalize
+from mmkd.functional.numerics import has_direction, l2_normalize
 
 
 def test_equals_scikit_learn():

@@ -10,6 +10,7 @@ from mmkd.functional.checks import (
     as_levels,
     check_has_level,
     check_level_indices,
+    check_non_negative,
     check_same_shape,
 )
 
@@ -27,11 +28,11 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
         loss_weight: Factor of the sum.
 
     Attributes:
-        equal_widths: Whether both maps must have the same number of channels; what is known of
-            them is checked before the first step.
+        needs_equal_shapes: Whether both maps must have the same number of channels. The algorithm
+            checks it before the first step.
     """
 
-    equal_widths = True
+    needs_equal_shapes = True
 
     def __init__(self, levels: Sequence[int] | None = None, loss_weight: float = 1.0) -> None:
         super().__init__()
@@ -83,9 +84,3 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
             check_has_level('teacher', teachers, level)
             name = 'teacher' if isinstance(teacher, Tensor) else f'teacher[{level}]'
             yield name, students[level], teachers[level]
-
-
-def check_non_negative(name: str, value: float) -> None:
-    """Raise ValueError, naming ``name``, unless ``value`` is a finite number >= 0."""
-    if not 0 <= value < float('inf'):
-        raise ValueError(f'{name}: expected a finite number >= 0, got {value!r}')

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive_int
-from mmkd.functional.patches import AVERAGES, FITS, check_feature_map
-from mmkd.losses.level_loss import LevelLoss, Levels
+from mmkd.functional.kernel_alignment.patches import AVERAGES, FITS, check_feature_map
+from mmkd.losses.base.level_loss import LevelLoss, Levels
 
 
 class PatchLoss(LevelLoss):

@@ -1,0 +1,1 @@
+"""Centered kernel alignment of rows and of patches."""
