@@ -1,0 +1,9 @@
+"""Models inside the wrappers of distributed training."""
+
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+
+def unwrap_model(model: nn.Module) -> nn.Module:
+    """Return the module inside ``DistributedDataParallel`` or another wrapper, else ``model``."""
+    return model.module if is_model_wrapper(model) else model  # type: ignore[return-value]
