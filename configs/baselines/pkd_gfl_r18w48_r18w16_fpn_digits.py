@@ -2,16 +2,4 @@
 
 _base_ = '../_base_/pairs/gfl_r18w48_r18w16_digits.py'
 
-distiller = dict(
-    type='ConfigurableDistiller',
-    student_recorders=dict(fpn=dict(type='ModuleOutputs', source='neck')),
-    teacher_recorders=dict(fpn=dict(type='ModuleOutputs', source='neck')),
-    distill_losses=dict(loss_pkd=dict(type='PKDLoss', loss_weight=10)),
-    loss_forward_mappings=dict(
-        loss_pkd=dict(
-            preds_S=dict(from_student=True, recorder='fpn'),
-            preds_T=dict(from_student=False, recorder='fpn'),
-        ),
-    ),
-)
-model = dict(distiller=distiller)
+model = dict(distiller=dict(losses=dict(pkd=dict(type='PKDLoss', on='neck', loss_weight=10))))

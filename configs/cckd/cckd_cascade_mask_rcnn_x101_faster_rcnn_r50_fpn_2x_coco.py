@@ -7,6 +7,5 @@ _base_ = [
 
 distiller = _base_.distiller
 # Levels P2 to P5, from which RoI heads pool.
-distiller.connectors.embed_student[0].strides = (4, 8, 16, 32)
-distiller.connectors.embed_teacher[0].strides = (4, 8, 16, 32)
+distiller.recorders.instances.num_levels = 4
 model = dict(distiller=distiller)

@@ -2,4 +2,4 @@
 
 _base_ = './cckd_resnet32x4_resnet8x4_cifar100.py'
 
-model = dict(distiller=dict(distill_losses=dict(loss_cckd=dict(kernel='mmd'))))
+model = dict(distiller=dict(losses=dict(cckd=dict(kernel='mmd'))))

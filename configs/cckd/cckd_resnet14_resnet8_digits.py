@@ -1,15 +1,9 @@
 """CCKD: ResNet-14 teaches ResNet-8 on handwritten digits."""
 
-_base_ = [
-    '../_base_/pairs/resnet14_resnet8_digits.py',
-    '../_base_/distillers/cckd.py',
-]
+_base_ = ['../_base_/pairs/resnet14_resnet8_digits.py', '../_base_/distillers/cckd.py']
 
 # As published: no cross entropy (alpha = 0), and the correlation at 0.003.
-distiller = _base_.distiller
-distiller.connectors.embed_student.in_channels = _base_.student_channels
-distiller.connectors.embed_teacher.in_channels = _base_.teacher_channels
-model = dict(architecture=dict(head=dict(loss=dict(loss_weight=0.0))), distiller=distiller)
+model = dict(architecture=dict(head=dict(loss=dict(loss_weight=0.0))), distiller=_base_.distiller)
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='mmkd.CURSampler', batch_size=32, num_per_class=4)
 )

@@ -4,5 +4,5 @@ _base_ = './cckd_resnet32x4_resnet8x4_cifar100.py'
 
 model = dict(
     architecture=dict(head=dict(loss=dict(loss_weight=1.0))),
-    distiller=dict(distill_losses=dict(loss_cckd=dict(loss_weight=1.0))),
+    distiller=dict(losses=dict(cckd=dict(loss_weight=1.0))),
 )

@@ -7,5 +7,5 @@ _base_ = [
 
 distiller = _base_.distiller
 # The last stage of the teacher's cascade.
-distiller.teacher_recorders.logits.source = 'roi_head.bbox_head.2.fc_cls'
+distiller.losses.cmkd.on.teacher = 'roi_head.bbox_head.2.fc_cls'
 model = dict(type='mmkd.SharedProposalDistill', distiller=distiller)

@@ -1,8 +1,5 @@
 """CMKD: ResNet-14 teaches ResNet-8 on handwritten digits."""
 
-_base_ = [
-    '../_base_/pairs/resnet14_resnet8_digits.py',
-    '../_base_/distillers/cmkd.py',
-]
+_base_ = ['../_base_/pairs/resnet14_resnet8_digits.py', '../_base_/distillers/cmkd.py']
 
 model = dict(distiller=_base_.distiller)

@@ -1,10 +1,7 @@
 """CMKD: ResNet-34 teaches ResNet-18 on ImageNet."""
 
-_base_ = [
-    '../_base_/pairs/resnet34_resnet18_in1k.py',
-    '../_base_/distillers/cmkd.py',
-]
+_base_ = ['../_base_/pairs/resnet34_resnet18_in1k.py', '../_base_/distillers/cmkd.py']
 
 distiller = _base_.distiller
-distiller.distill_losses.loss_cmkd.tau = 1.0
+distiller.losses.cmkd.tau = 1.0
 model = dict(distiller=distiller)

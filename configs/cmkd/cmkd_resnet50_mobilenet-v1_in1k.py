@@ -1,10 +1,7 @@
 """CMKD: ResNet-50 teaches MobileNetV1 on ImageNet."""
 
-_base_ = [
-    '../_base_/pairs/resnet50_mobilenet-v1_in1k.py',
-    '../_base_/distillers/cmkd.py',
-]
+_base_ = ['../_base_/pairs/resnet50_mobilenet-v1_in1k.py', '../_base_/distillers/cmkd.py']
 
 distiller = _base_.distiller
-distiller.distill_losses.loss_cmkd.tau = 1.0
+distiller.losses.cmkd.tau = 1.0
 model = dict(distiller=distiller)

@@ -1,17 +1,5 @@
 """DLKD: WRN-40-2 teaches WRN-16-2 on CIFAR-100."""
 
-_base_ = [
-    '../_base_/pairs/wrn40_2_wrn16_2_cifar100.py',
-    '../_base_/distillers/dlkd.py',
-]
+_base_ = ['../_base_/pairs/wrn40_2_wrn16_2_cifar100.py', '../_base_/distillers/dlkd.py']
 
-distiller = _base_.distiller
-distiller.connectors.align.update(
-    in_channels=_base_.student_channels, out_channels=_base_.teacher_channels
-)
-distiller.connectors.correlate.update(
-    in_channels=_base_.student_channels, out_channels=_base_.student_channels
-)
-distiller.connectors.sup_student.in_channels = _base_.student_channels
-distiller.connectors.sup_teacher.in_channels = _base_.teacher_channels
-model = dict(distiller=distiller, views='rotations')
+model = dict(distiller=_base_.distiller, views='rotations')

@@ -1,8 +1,5 @@
 """FKD: ResNet-34 teaches ResNet-18 on ImageNet."""
 
-_base_ = [
-    '../_base_/pairs/resnet34_resnet18_in1k.py',
-    '../_base_/distillers/fkd.py',
-]
+_base_ = ['../_base_/pairs/resnet34_resnet18_in1k.py', '../_base_/distillers/fkd.py']
 
 model = dict(distiller=_base_.distiller)

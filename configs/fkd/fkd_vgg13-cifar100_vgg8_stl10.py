@@ -1,16 +1,12 @@
 """FKD across data sets: VGG-13, which knows CIFAR-100, teaches VGG-8 on STL-10."""
 
-_base_ = [
-    '../_base_/pairs/vgg13-cifar100_vgg8_stl10.py',
-    '../_base_/distillers/fkd.py',
-]
+_base_ = ['../_base_/pairs/vgg13-cifar100_vgg8_stl10.py', '../_base_/distillers/fkd.py']
 
 # The kernel is that of the unlabeled batch, the features' size that of the labeled one.
 distiller = _base_.distiller
-distiller.loss_forward_mappings.loss_fkd.update(
-    student=dict(from_student=True, recorder='feature', record_idx=1, data_idx=0),
-    teacher=dict(from_student=False, recorder='feature', record_idx=1, data_idx=0),
-    regularized=dict(from_student=True, recorder='feature', record_idx=0, data_idx=0),
+distiller.losses.fkd.update(
+    on=dict(source='neck', record_idx=1, data_idx=0),
+    inputs=dict(regularized=dict(source='neck', record_idx=0, data_idx=0)),
 )
 model = dict(distiller=distiller)
 train_cfg = dict(

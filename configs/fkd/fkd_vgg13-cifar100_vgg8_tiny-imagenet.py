@@ -1,8 +1,5 @@
 """FKD across data sets: VGG-13, which knows CIFAR-100, teaches VGG-8 on Tiny-ImageNet."""
 
-_base_ = [
-    '../_base_/pairs/vgg13-cifar100_vgg8_tiny-imagenet.py',
-    '../_base_/distillers/fkd.py',
-]
+_base_ = ['../_base_/pairs/vgg13-cifar100_vgg8_tiny-imagenet.py', '../_base_/distillers/fkd.py']
 
 model = dict(distiller=_base_.distiller)

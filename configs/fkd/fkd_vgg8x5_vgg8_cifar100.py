@@ -3,7 +3,10 @@
 _base_ = ['../cifar100/vgg8_cifar100.py', '../_base_/distillers/fkd.py']
 
 distiller = _base_.distiller
-distiller.teacher_recorders.feature = dict(type='mmkd.EnsembleOutputs', source='neck')
+distiller.losses.fkd.on = dict(
+    student=dict(source='neck', data_idx=0),
+    teacher=dict(type='mmkd.EnsembleOutputs', source='neck', data_idx=0),
+)
 model = dict(
     _delete_=True,
     type='mmkd.FrozenTeacherDistill',

@@ -7,10 +7,8 @@ _base_ = [
 
 # Strides 8 to 64 are levels 0-3 of the student and 1-4 of the teacher.
 distiller = _base_.distiller
-distiller.connectors = dict(
-    width=dict(type='mmkd.LevelwiseConv', in_channels=128, out_channels=256, num_levels=4),
-    strides=dict(type='mmkd.SelectLevels', levels=(1, 2, 3, 4)),
+distiller.losses.pcka.update(
+    student_connector=dict(type='mmkd.LevelwiseConv'),
+    teacher_connector=dict(type='mmkd.SelectLevels', levels=(1, 2, 3, 4)),
 )
-distiller.loss_forward_mappings.loss_pcka.student.connector = 'width'
-distiller.loss_forward_mappings.loss_pcka.teacher.connector = 'strides'
 model = dict(distiller=distiller)

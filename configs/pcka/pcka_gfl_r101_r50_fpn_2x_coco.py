@@ -1,8 +1,5 @@
 """PCKA: GFL R101 teaches GFL R50 on COCO."""
 
-_base_ = [
-    '../_base_/pairs/gfl_r101_r50_fpn_2x_coco.py',
-    '../_base_/distillers/pcka_pyramid.py',
-]
+_base_ = ['../_base_/pairs/gfl_r101_r50_fpn_2x_coco.py', '../_base_/distillers/pcka_pyramid.py']
 
 model = dict(distiller=_base_.distiller)

@@ -7,7 +7,7 @@ _base_ = [
 
 # The teacher's levels begin at a stride of 4, the student's at 8.
 distiller = _base_.distiller
-distiller.connectors.strides = dict(type='mmkd.SelectLevels', levels=(1, 2, 3, 4))
-distiller.loss_forward_mappings.loss_pcka.teacher.connector = 'strides'
-distiller.loss_forward_mappings.loss_mimic.teacher.connector = 'strides'
+distiller.connectors = dict(strides=dict(type='mmkd.SelectLevels', levels=(1, 2, 3, 4)))
+distiller.losses.pcka.teacher_connector = 'strides'
+distiller.losses.mimic.teacher_connector = 'strides'
 model = dict(distiller=distiller)

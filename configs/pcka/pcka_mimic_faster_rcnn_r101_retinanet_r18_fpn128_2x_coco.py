@@ -7,9 +7,10 @@ _base_ = [
 
 # Strides 8 to 64 are levels 0-3 of the student and 1-4 of the teacher; one projection for both.
 distiller = _base_.distiller
-distiller.connectors.mimic.in_channels = 128
-distiller.connectors.strides = dict(type='mmkd.SelectLevels', levels=(1, 2, 3, 4))
-distiller.loss_forward_mappings.loss_pcka.student.connector = 'mimic'
-distiller.loss_forward_mappings.loss_pcka.teacher.connector = 'strides'
-distiller.loss_forward_mappings.loss_mimic.teacher.connector = 'strides'
+distiller.connectors = dict(
+    width=dict(type='mmkd.LevelwiseConv'),
+    strides=dict(type='mmkd.SelectLevels', levels=(1, 2, 3, 4)),
+)
+distiller.losses.pcka.update(student_connector='width', teacher_connector='strides')
+distiller.losses.mimic.update(student_connector='width', teacher_connector='strides')
 model = dict(distiller=distiller)

@@ -6,7 +6,6 @@ _base_ = [
 ]
 
 distiller = _base_.distiller
-distiller.distill_losses.loss_pcka = dict(type='mmkd.PCKALoss', patch_size=4, loss_weight=10.0)
-distiller.distill_losses.loss_mimic.levels = (0, 1, 2)
-distiller.connectors.mimic.update(in_channels=64, out_channels=64, num_levels=3)
+distiller.losses.pcka = dict(type='mmkd.PCKALoss', on='neck', patch_size=4, loss_weight=10.0)
+distiller.losses.mimic.levels = (0, 1, 2)
 model = dict(distiller=distiller)

@@ -7,8 +7,7 @@ _base_ = [
 
 # Three levels, of 128 channels in the student and of 256 in the teacher; one projection for both.
 distiller = _base_.distiller
-distiller.connectors.mimic.update(in_channels=128, num_levels=3)
-distiller.distill_losses.loss_pcka.levels = (0, 1, 2)
-distiller.distill_losses.loss_mimic.levels = (0, 1, 2)
-distiller.loss_forward_mappings.loss_pcka.student.connector = 'mimic'
+distiller.connectors = dict(width=dict(type='mmkd.LevelwiseConv'))
+distiller.losses.pcka.update(levels=(0, 1, 2), student_connector='width')
+distiller.losses.mimic.update(levels=(0, 1, 2), student_connector='width')
 model = dict(distiller=distiller)

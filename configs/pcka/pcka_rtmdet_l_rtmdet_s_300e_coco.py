@@ -1,15 +1,8 @@
 """PCKA: RTMDet-l teaches RTMDet-s on COCO."""
 
-_base_ = [
-    '../_base_/pairs/rtmdet_l_rtmdet_s_300e_coco.py',
-    '../_base_/distillers/pcka_pyramid.py',
-]
+_base_ = ['../_base_/pairs/rtmdet_l_rtmdet_s_300e_coco.py', '../_base_/distillers/pcka_pyramid.py']
 
 # Three levels, of 128 channels in the student and of 256 in the teacher.
 distiller = _base_.distiller
-distiller.connectors = dict(
-    width=dict(type='mmkd.LevelwiseConv', in_channels=128, out_channels=256, num_levels=3)
-)
-distiller.distill_losses.loss_pcka.levels = (0, 1, 2)
-distiller.loss_forward_mappings.loss_pcka.student.connector = 'width'
+distiller.losses.pcka.update(levels=(0, 1, 2), student_connector=dict(type='mmkd.LevelwiseConv'))
 model = dict(distiller=distiller)

@@ -1,9 +1,6 @@
 """RCKA: ResNet-34 teaches ResNet-18 on ImageNet."""
 
-_base_ = [
-    '../_base_/pairs/resnet34_resnet18_in1k.py',
-    '../_base_/distillers/rcka.py',
-]
+_base_ = ['../_base_/pairs/resnet34_resnet18_in1k.py', '../_base_/distillers/rcka.py']
 
 model = dict(distiller=_base_.distiller)
 # Published: 4 GPUs x 128 images, 240 epochs; the learning rate falls where its loss stalled.

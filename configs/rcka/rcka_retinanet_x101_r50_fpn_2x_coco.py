@@ -1,8 +1,5 @@
 """RCKA of instances and logits: RetinaNet X101 teaches RetinaNet R50 on COCO."""
 
-_base_ = [
-    '../_base_/pairs/retinanet_x101_r50_fpn_2x_coco.py',
-    '../_base_/distillers/rcka_dense.py',
-]
+_base_ = ['../_base_/pairs/retinanet_x101_r50_fpn_2x_coco.py', '../_base_/distillers/rcka_dense.py']
 
 model = dict(distiller=_base_.distiller)

@@ -1,7 +1,8 @@
 """Distillation from frozen teachers, configured by MMRazor's distiller."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,13 +13,20 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
-from mmkd.algorithms.recorder_sources import cheapest_mode, check_sources, expand_sources, release
+from mmkd.algorithms.recorder_sources import (
+    cheapest_mode,
+    check_sources,
+    expand_sources,
+    reads_step,
+    release,
+)
+from mmkd.algorithms.short_config import expand_distiller
 from mmkd.algorithms.student_preprocessor import like_students
-from mmkd.algorithms.width_check import check_widths
+from mmkd.algorithms.width_inference import build_connectors
 from mmkd.models.building import build_model
 from mmkd.models.compilation import begin_step, compile_features
 from mmkd.models.multi_view import Views, all_views, resolve_views
-from mmkd.recorders.step_context import show_batch
+from mmkd.recorders.step_context import StepContext, open_step
 from mmkd.registry import MODELS
 from mmkd.teachers import FrozenTeacher, TeacherEnsemble, build_teacher
 
@@ -77,9 +85,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
         self.save_teacher = save_teacher
         self.views = resolve_views(views)
         self.teacher = build_teacher(teacher)
-        with DefaultScope.overwrite_default_scope('mmrazor'):
-            self.distiller = MODELS.build(distiller)
-        self._connect()
+        self._build_distiller(expand_distiller(distiller))
         compile_features(self.architecture, compile)
         teachers = self.teacher.by_prefix().values()
         if compile is not False or any(teacher.compiled for teacher in teachers):
@@ -89,18 +95,32 @@ class FrozenTeacherDistill(BaseAlgorithm):
         # Factors of the distiller's losses by name, 1 where there is none; see LossScheduleHook.
         self.loss_factors: dict[str, float] = {}
 
-    def _connect(self) -> None:
-        """Attach the recorders, and let the teacher run no further than they need."""
-        distiller = self.distiller
+    def _build_distiller(self, config: dict[str, Any]) -> None:
+        """Build the distiller, attach its recorders, and run the teacher no further than needed."""
+        connectors = config.pop('connectors', None) or {}
+        mappings = config.pop('loss_forward_mappings', None) or {}
+        with DefaultScope.overwrite_default_scope('mmrazor'):
+            self.distiller = distiller = MODELS.build(config)
+        # Connectors are built last, as their widths follow from what is recorded.
+        distiller.connectors = nn.ModuleDict({name: nn.Identity() for name in connectors})
+        distiller._check_loss_forward_mappings(
+            distiller.distill_losses,
+            mappings,
+            distiller.student_recorders,
+            distiller.teacher_recorders,
+        )
+        distiller.loss_forward_mappings = mappings
         expand_sources(distiller.teacher_recorders, self.teacher.model)
         check_sources(distiller.student_recorders, self.architecture, 'student')
         check_sources(distiller.teacher_recorders, self.teacher.model, 'teacher')
-        check_widths(distiller, self.architecture, self.teacher.model)
         distiller.prepare_from_student(self.architecture)
         distiller.prepare_from_teacher(self.teacher.model)
+        teachers = self.teacher.by_prefix()
+        models = {prefix: teacher.model for prefix, teacher in teachers.items()}
+        build_connectors(distiller, connectors, self.architecture, models)
         self.teacher.set_input_preprocessor(self.data_preprocessor)
         deliveries = bool(distiller.deliveries.deliveries)
-        for prefix, member in self.teacher.by_prefix().items():
+        for prefix, member in teachers.items():
             if member.mode is None:
                 member.mode = cheapest_mode(
                     distiller.teacher_recorders, deliveries=deliveries, member=prefix
@@ -111,12 +131,15 @@ class FrozenTeacherDistill(BaseAlgorithm):
         """The student, MMRazor's ``architecture``."""
         return self.architecture
 
-    def loss(self, inputs: Tensor, data_samples: Samples = None) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: Tensor, data_samples: Samples = None, unlabeled: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Task and distillation losses of a batch.
 
         Args:
             inputs: (B, 3, H, W), preprocessed.
             data_samples: The batch's samples with their ground truth.
+            unlabeled: Unlabeled images (U, 3, H, W), preprocessed, for algorithms that use them.
 
         Returns:
             Losses by name, ``student.*`` and ``distill.*``.
@@ -124,13 +147,22 @@ class FrozenTeacherDistill(BaseAlgorithm):
         if self._stopped():
             losses = self.architecture(inputs, data_samples, mode='loss')
             return {**add_prefix(losses, 'student'), **self._stopped_losses()}
-        distiller = self.distiller
-        show_batch(distiller.connectors.modules(), data_samples)
-        losses = add_prefix(self._run(inputs, data_samples), 'student')
-        losses.update(add_prefix(self._distillation_losses(), 'distill'))
-        show_batch(distiller.connectors.modules(), None)
-        release(distiller.student_recorders, distiller.teacher_recorders)
+        with self._step(data_samples, unlabeled):
+            losses = add_prefix(self._run(inputs, data_samples), 'student')
+            losses.update(add_prefix(self._distillation_losses(), 'distill'))
         return losses
+
+    @contextmanager
+    def _step(self, data_samples: Samples, unlabeled: Tensor | None) -> Iterator[None]:
+        """Open the step for recorders; nothing of it is left afterwards, whatever happens."""
+        managers = self.distiller.student_recorders, self.distiller.teacher_recorders
+        # Without a recorder that draws, a run's random numbers are those of the student alone.
+        seed = int(torch.randint(2**31, ())) if any(map(reads_step, managers)) else None
+        try:
+            with open_step(StepContext(data_samples, seed, unlabeled)):
+                yield
+        finally:
+            release(*managers)
 
     def _run(self, inputs: Tensor, data_samples: Samples) -> dict[str, Tensor]:
         """Run teacher and student, recorded; the task losses."""

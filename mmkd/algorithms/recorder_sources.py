@@ -11,7 +11,7 @@ from mmrazor.models.task_modules.recorder import (
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
-from mmkd.recorders import EnsembleOutputsRecorder
+from mmkd.recorders import EnsembleOutputsRecorder, InstanceLabelsRecorder
 
 FEATURE_PARTS = ('backbone', 'neck')
 
@@ -80,8 +80,8 @@ def cheapest_mode(recorders: RecorderManager, *, deliveries: bool = False, membe
     rank = {'features': 0, 'tensor': 1, 'loss': 2}
     needed = ['loss'] if deliveries else ['features']
     for recorder in recorders.recorders.values():
-        if isinstance(recorder, ParameterRecorder):
-            continue
+        if isinstance(recorder, ParameterRecorder | InstanceLabelsRecorder):
+            continue  # needs no forward pass
         sources = module_sources(recorder)
         if not sources:
             needed.append('loss')
@@ -89,6 +89,11 @@ def cheapest_mode(recorders: RecorderManager, *, deliveries: bool = False, membe
         if any(source.split('.')[0] not in FEATURE_PARTS for source in own):
             needed.append('tensor')
     return max(needed, key=rank.__getitem__)
+
+
+def reads_step(recorders: RecorderManager) -> bool:
+    """Whether a recorder asks for the step's ground truth and seed."""
+    return any(getattr(recorder, 'reads_step', False) for recorder in recorders.recorders.values())
 
 
 def release(*managers: RecorderManager) -> None:

@@ -32,26 +32,28 @@ class SharedProposalDistill(FrozenTeacherDistill):
 
     teacher: FrozenTeacher
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def _build_distiller(self, config: dict[str, Any]) -> None:
         if not isinstance(self.teacher, FrozenTeacher):
             raise ValueError('teacher: expected one, got several')
-        if self.distiller.deliveries.deliveries:
+        if config.get('distill_deliveries'):
             raise ValueError(
                 'distiller.distill_deliveries: expected none, as the student runs first'
             )
         _check_two_stage('architecture', self.architecture)
         _check_two_stage('teacher', self.teacher.model)
+        super()._build_distiller(config)
         cascaded = isinstance(self.architecture.roi_head.bbox_roi_extractor, nn.ModuleList)
         source = 'roi_head.bbox_roi_extractor' + ('.0' if cascaded else '')
         self._extractor_inputs = ModuleInputsRecorder(source)
         self._extractor_inputs.initialize(self.architecture)
 
     def _run(self, inputs: Tensor, data_samples: Samples) -> dict[str, Tensor]:
-        with self.distiller.student_recorders, self._extractor_inputs:
-            losses = self._run_student(inputs, data_samples)
-        proposals = self._extractor_inputs.get_record_data(record_idx=0, data_idx=1)
-        self._extractor_inputs.reset_data_buffer()
+        try:
+            with self.distiller.student_recorders, self._extractor_inputs:
+                losses = self._run_student(inputs, data_samples)
+            proposals = self._extractor_inputs.get_record_data(record_idx=0, data_idx=1)
+        finally:
+            self._extractor_inputs.reset_data_buffer()
 
         def judge(model: BaseModel, images: Tensor) -> None:
             _judge(model.roi_head, model.extract_feat(images), proposals)

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmkd.algorithms.frozen_teacher_distill import FrozenTeacherDistill, Samples
+from mmkd.recorders.step_context import current_step
 from mmkd.registry import MODELS
 
 
@@ -45,20 +46,20 @@ class UnlabeledDistill(FrozenTeacherDistill):
                 'unlabeled: expected a second batch, got none; set '
                 "train_cfg=dict(type='mmkd.UnlabeledTrainLoop', unlabeled_dataloader=...)"
             )
-        self._unlabeled = unlabeled
-        try:
-            return self.loss(inputs, data_samples)
-        finally:
-            del self._unlabeled
+        return self.loss(inputs, data_samples, unlabeled)
 
     def _run_teacher(self, inputs: Tensor, data_samples: Samples) -> None:
         super()._run_teacher(inputs, data_samples)
-        self.teacher.extract_feat(self._unlabeled)
+        self.teacher.extract_feat(_unlabeled())
 
     def _run_student(self, inputs: Tensor, data_samples: Samples) -> dict[str, Tensor]:
         losses = super()._run_student(inputs, data_samples)
-        self.architecture.extract_feat(self._unlabeled)
+        self.architecture.extract_feat(_unlabeled())
         return losses
+
+
+def _unlabeled() -> Tensor:
+    return current_step('UnlabeledDistill').unlabeled
 
 
 class _BothBatches(nn.Module):

@@ -1,6 +1,13 @@
 """Recorders: what the forward passes of teacher and student leave for connectors and losses."""
 
 from mmkd.recorders.ensemble_outputs import EnsembleOutputsRecorder
+from mmkd.recorders.instance_features import InstanceFeaturesRecorder
+from mmkd.recorders.instance_labels import InstanceLabelsRecorder
 from mmkd.recorders.level_outputs import LevelOutputsRecorder
 
-__all__ = ['EnsembleOutputsRecorder', 'LevelOutputsRecorder']
+__all__ = [
+    'EnsembleOutputsRecorder',
+    'InstanceFeaturesRecorder',
+    'InstanceLabelsRecorder',
+    'LevelOutputsRecorder',
+]

@@ -1,94 +1,122 @@
 """Features of the ground-truth instances of a batch."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
+from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
 from torch import Tensor
 
 from mmkd.functional.checks import as_levels, check_positive, check_positive_int
 from mmkd.recorders.instance_boxes import ground_truth_boxes, jittered
 from mmkd.recorders.mean_roi_align import MeanRoIAlign
-from mmkd.recorders.step_context import BatchConnector
-from mmkd.registry import MODELS
+from mmkd.recorders.step_context import StepContext, labeled_step
+from mmkd.registry import MODELS, TASK_UTILS
 
-# Boxes of up to twice this side, in cells of the finest level, are pooled from it, as in the FPN.
+# The FPN pools boxes of up to twice this side, in cells of the finest level, from that level.
 CELLS = 14
 
 
-class Pooled(NamedTuple):
-    """Instances pooled in this step."""
+@TASK_UTILS.register_module()
+class InstanceFeaturesRecorder(ModuleOutputsRecorder):
+    """Features of a pyramid at the ground-truth boxes, one row for each instance.
 
-    recorded: tuple[Tensor, ...]  # held, so that no other map takes its identity
-    how: tuple
-    num_views: int
-    rows: Tensor  # num_views * N
-
-
-@MODELS.register_module()
-class InstanceFeatures(BatchConnector):
-    """Features of a pyramid at the ground-truth boxes, by RoIAlign: a row an instance.
-
-    Losses between samples then compare the objects of a batch, for any detector. Each box is pooled
-    from one level, chosen by its size (Lin et al., "Feature Pyramid Networks for Object Detection",
-    2017, eq. 1). The networks may differ in channels, levels and strides; each has a connector with
-    its own. Connectors of the same ``num_views`` and ``jitter`` look at the same boxes, and pool
-    them once if they do it alike and one needs no more views than one before it.
+    Configs call it ``type='mmkd.InstanceFeatures'``. Losses between samples then compare the
+    objects of a batch, for any detector. RoIAlign pools each box from one level, which its size
+    selects (Lin et al., "Feature Pyramid Networks for Object Detection", 2017, eq. 1,
+    https://arxiv.org/abs/1612.03144). The two networks may differ in channels, levels and strides:
+    each has a recorder of its own, and both see the same boxes. A recorder pools once a step,
+    however many losses read it.
 
     Args:
-        strides: Pixels of the input for one cell of each level. Further recorded levels are not
-            used.
+        source: The module that returns the pyramid, usually ``'neck'``.
+        strides: Pixels of the input per cell of each level, finest first. Levels beyond them are
+            not used. Default: inferred when the distiller is built.
         output_size: Cells along a side of the pooled box.
-        mean: Average the cells of a box, so that a row is a vector of as many entries as channels.
-        num_views: How many boxes to look at for each instance, the ground truth itself first. Rows
-            are stacked view by view, as :class:`mmkd.DLKDCorrLoss` takes them.
-        jitter: Largest shift of a further view, in widths and heights of the box, and largest
+        mean: Average the cells of a box, which leaves a vector of one entry a channel.
+        num_views: Boxes for each instance: the ground truth first, then jittered copies. Rows are
+            stacked view by view, as :class:`mmkd.DLKDCorrLoss` takes them.
+        jitter: Largest shift of a jittered box, in widths and heights of the box, and largest
             change of the logarithm of its sides.
-        finest_scale: Boxes whose side, the root of the area, is less than twice this many pixels
-            are pooled from the first level. Defaults to 14 of its strides: 56 for a stride of 4.
+        finest_scale: The first level takes boxes whose side, the root of the area, is below twice
+            this many pixels. Default: 14 of its strides, which is 56 for a stride of 4.
+        num_levels: Use only this many of the finest levels. Default: all with a stride.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
 
+    reads_step = True
+
     def __init__(
         self,
-        strides: Sequence[int],
+        source: str,
+        strides: Sequence[int] | None = None,
         output_size: int = 7,
         mean: bool = True,
         num_views: int = 1,
         jitter: float = 0.1,
         finest_scale: int | None = None,
+        num_levels: int | None = None,
     ) -> None:
-        super().__init__()
-        _check_strides(strides)
+        super().__init__(source)
         check_positive_int('output_size', output_size)
         check_positive_int('num_views', num_views)
         if not 0 <= jitter < 0.5:
             raise ValueError(f'jitter: expected a number in [0, 0.5), got {jitter!r}')
-        if finest_scale is None:
-            finest_scale = CELLS * strides[0]
-        check_positive('finest_scale', finest_scale)
-        self.mean, self.num_views, self.jitter = mean, num_views, jitter
-        self._how = ((*strides,), output_size, mean, finest_scale, jitter)
-        self.extractor = MODELS.build(
+        if finest_scale is not None:
+            check_positive('finest_scale', finest_scale)
+        if num_levels is not None:
+            check_positive_int('num_levels', num_levels)
+        self.output_size, self.mean = output_size, mean
+        self.num_views, self.jitter = num_views, jitter
+        self.finest_scale, self.num_levels = finest_scale, num_levels
+        self.strides: tuple[int, ...] | None = None
+        self._rows: Tensor | None = None
+        if strides is not None:
+            self.set_strides(strides)
+
+    def set_strides(self, strides: Sequence[int]) -> None:
+        """Set the strides of the levels, and build the extractor for them.
+
+        Raises:
+            ValueError: If they are not positive integers in ascending order.
+        """
+        strides = tuple(strides)[: self.num_levels]
+        for stride in strides:
+            check_positive_int('strides', stride)
+        if not strides or tuple(sorted(set(strides))) != strides:
+            raise ValueError(f'strides: expected at least one, ascending, got {strides!r}')
+        self.strides = strides
+        plain = dict(type='RoIAlign', output_size=self.output_size, sampling_ratio=0)
+        self._extractor = MODELS.build(
             dict(
                 type='mmdet.SingleRoIExtractor',
-                roi_layer=dict(type=MeanRoIAlign, bins=output_size)
-                if mean
-                else dict(type='RoIAlign', output_size=output_size, sampling_ratio=0),
-                out_channels=1,  # those of the features, in the forward pass
+                roi_layer=dict(type=MeanRoIAlign, bins=self.output_size) if self.mean else plain,
+                out_channels=1,  # set to those of the features when they are pooled
                 featmap_strides=[*strides],
-                finest_scale=finest_scale,
+                finest_scale=self.finest_scale or CELLS * strides[0],
             )
         )
 
-    def forward(self, features: Tensor | Sequence[Tensor]) -> Tensor:
-        """Pool the instances of the batch.
+    def infer_strides(self, height: int) -> None:
+        """Set the strides from the recorded maps of an image, unless they were given.
 
         Args:
-            features: The levels of a pyramid, each (B, C, H, W), finest first; or a lone Tensor if
-                there is one stride.
+            height: Of the image, in pixels.
+
+        Raises:
+            ValueError: If the strides of the recorded maps do not ascend.
+        """
+        if self.strides is None:
+            levels = self._levels()[: self.num_levels]
+            self.set_strides([round(height / level.shape[-2]) for level in levels])
+
+    def get_record_data(self, record_idx: int = 0, data_idx: int | None = None) -> Tensor:
+        """Return the rows of all views, or of one.
+
+        Args:
+            record_idx: 0; the rows belong to the first call of the module.
+            data_idx: Index of the view; None returns all views.
 
         Returns:
             Shape (num_views * N, C) for the N instances of the batch, or (num_views * N, C,
@@ -96,56 +124,54 @@ class InstanceFeatures(BatchConnector):
             may be 0.
 
         Raises:
-            TypeError: If ``features`` is neither a Tensor nor a sequence of Tensors.
-            ValueError: If there are fewer levels than strides, they differ in channels, or there is
-                no batch with ground truth.
+            TypeError: If the module returned neither a Tensor nor a sequence of Tensors.
+            ValueError: If no step is open, an index is out of its range, or the module returned
+                fewer levels than strides, or levels that differ in channels.
         """
-        strides = self.extractor.featmap_strides
-        levels = as_levels('features', features)[: len(strides)]
-        _check_levels(levels, strides)
-        rows = self._pooled_before(levels)
-        if rows is None:
-            rows = self._pool(levels)
-            self.batch.shared.append(Pooled(levels, self._how, self.num_views, rows))
+        if record_idx != 0:
+            raise ValueError(f'record_idx: expected 0, got {record_idx}')
+        if data_idx is not None and not 0 <= data_idx < self.num_views:
+            raise ValueError(f'data_idx: expected a view below {self.num_views}, got {data_idx}')
+        if self._rows is None:
+            self._rows = self._pool(labeled_step('InstanceFeatures'))
+        if data_idx is None:
+            return self._rows
+        count = len(self._rows) // self.num_views
+        return self._rows[data_idx * count : (data_idx + 1) * count]
+
+    def reset_data_buffer(self) -> None:
+        """Drop the recorded maps and the pooled rows."""
+        super().reset_data_buffer()
+        self._rows = None
+
+    def _levels(self) -> tuple[Tensor, ...]:
+        return as_levels('features', super().get_record_data())
+
+    def _pool(self, step: StepContext) -> Tensor:
+        if self.strides is None:
+            raise ValueError('strides: expected the strides of the levels, got None')
+        levels = self._levels()[: len(self.strides)]
+        _check_levels(levels, self.strides)
+        # RoIAlign takes boxes in the maps' type, and half precision cannot tell pixels apart.
+        levels = tuple(x if x.dtype == torch.float64 else x.float() for x in levels)
+        boxes = step.share(('boxes', self.num_views, self.jitter), lambda: self._boxes(step))
+        self._extractor.out_channels = levels[0].shape[1]
+        rows = self._extractor(levels, boxes.to(levels[0]))
         return rows.flatten(1) if self.mean else rows
 
-    def _pooled_before(self, levels: tuple[Tensor, ...]) -> Tensor | None:
-        for pooled in self.batch.shared:
-            if (
-                pooled.how == self._how
-                and pooled.num_views >= self.num_views
-                and all(a is b for a, b in zip(pooled.recorded, levels, strict=True))
-            ):
-                return pooled.rows[: len(pooled.rows) // pooled.num_views * self.num_views]
-        return None
-
-    def _pool(self, levels: tuple[Tensor, ...]) -> Tensor:
-        # RoIAlign takes boxes in the type of the maps, and half precision cannot tell pixels apart.
-        levels = tuple(x if x.dtype == torch.float64 else x.float() for x in levels)
-        self.extractor.out_channels = levels[0].shape[1]
-        return self.extractor(levels, self._boxes().to(levels[0]))
-
-    def _boxes(self) -> Tensor:
-        """Image and corners of the boxes of all views, (num_views * N, 5)."""
-        boxes = ground_truth_boxes(self.batch.data_samples)
-        generator = torch.Generator().manual_seed(self.batch.seed)
-        sizes = [sample.img_shape for sample in self.batch.data_samples]
-        further = [
-            jittered(boxes, self.jitter, sizes, generator) for _ in range(self.num_views - 1)
-        ]
-        return torch.cat([boxes, *further])
-
-
-def _check_strides(strides: Sequence[int]) -> None:
-    for stride in strides:
-        check_positive_int('strides', stride)
-    if not strides or sorted(set(strides)) != [*strides]:
-        raise ValueError(f'strides: expected at least one, ascending, got {strides!r}')
+    def _boxes(self, step: StepContext) -> Tensor:
+        """Image index and corners of the boxes of all views, (num_views * N, 5)."""
+        samples = step.data_samples or ()
+        boxes = ground_truth_boxes(samples)
+        generator = torch.Generator().manual_seed(step.seed or 0)
+        sizes = [sample.img_shape for sample in samples]
+        copies = [jittered(boxes, self.jitter, sizes, generator) for _ in range(self.num_views - 1)]
+        return torch.cat([boxes, *copies])
 
 
 def _check_levels(levels: Sequence[Tensor], strides: Sequence[int]) -> None:
     if len(levels) < len(strides):
-        raise ValueError(f'features: expected levels of strides {strides}, got {len(levels)}')
+        raise ValueError(f'features: expected levels of strides {[*strides]}, got {len(levels)}')
     channels = [level.shape[1] for level in levels]
     if len(set(channels)) > 1:
         raise ValueError(

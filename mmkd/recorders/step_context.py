@@ -1,59 +1,80 @@
-"""What a connector may know of the batch beside what was recorded."""
+"""What recorders may know of a training step beside the outputs that they record."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from mmengine.structures import BaseDataElement
-from torch import nn
+from torch import Tensor
 
 
-@dataclass
-class Batch:
-    """The samples of a training step.
+@dataclass(frozen=True)
+class StepContext:
+    """One training step, from its batch to its losses.
 
     Attributes:
-        data_samples: With their ground truth, in the coordinates of the network's input.
-        seed: Of what is drawn for this batch, the same for all connectors, so that teacher and
-            student are looked at in the same places.
-        shared: What connectors have computed in this step and others may want, too.
+        data_samples: The samples of the batch with their ground truth, in the coordinates of the
+            network's input.
+        seed: Seed of random draws in this step. Teacher and student share it, so both look at the
+            same places.
+        unlabeled: Unlabeled images (U, 3, H, W) beside the batch.
     """
 
-    data_samples: Sequence[BaseDataElement]
-    seed: int
-    shared: list[Any] = field(default_factory=list)
+    data_samples: Sequence[BaseDataElement] | None = None
+    seed: int | None = None
+    unlabeled: Tensor | None = None
+    _shared: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def share(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return the value of ``key``, which the first recorder to ask makes for all."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
 
 
-class BatchConnector(nn.Module):
-    """A connector that depends on the ground truth of the batch.
+_current: ContextVar[StepContext | None] = ContextVar('mmkd_step', default=None)
+
+
+@contextmanager
+def open_step(step: StepContext) -> Iterator[StepContext]:
+    """Make ``step`` the current one; it is gone when the block ends, whatever happens in it."""
+    token = _current.set(step)
+    try:
+        yield step
+    finally:
+        _current.reset(token)
+
+
+def current_step(who: str) -> StepContext:
+    """Return the current step.
+
+    Args:
+        who: The class that asks, for the error.
 
     Raises:
-        ValueError: In the forward pass, if there is no batch with ground truth.
+        ValueError: If no step is open.
     """
-
-    _batch: Batch | None = None
-
-    @property
-    def batch(self) -> Batch:
-        """The batch of the current step."""
-        if self._batch is None:
-            raise ValueError(
-                f'{type(self).__name__}: expected a batch with ground truth; it works in a '
-                'training step of mmkd.FrozenTeacherDistill'
-            )
-        return self._batch
+    step = _current.get()
+    if step is None:
+        raise ValueError(f'{who}: expected a training step of mmkd.FrozenTeacherDistill, got none')
+    return step
 
 
-def show_batch(
-    connectors: Iterable[nn.Module], data_samples: Sequence[BaseDataElement] | None
-) -> None:
-    """Let connectors know the samples of the batch, or forget them (None)."""
-    listening = [part for part in connectors if isinstance(part, BatchConnector)]
-    if not listening:
-        return  # nothing is drawn: a run's random numbers do not depend on what it does not use
-    batch = None
-    if data_samples is not None:
-        batch = Batch(data_samples, int(torch.randint(2**31, ())))
-    for part in listening:
-        part._batch = batch
+def labeled_step(who: str) -> StepContext:
+    """Return the current step, which has ground truth.
+
+    Args:
+        who: The class that asks, for the error.
+
+    Raises:
+        ValueError: If no step is open, or its batch has no samples.
+    """
+    step = _current.get()
+    if step is None or step.data_samples is None:
+        raise ValueError(
+            f'{who}: expected a batch with ground truth; it works in a training step of '
+            'mmkd.FrozenTeacherDistill'
+        )
+    return step

@@ -1,6 +1,7 @@
 """A teacher of 80 classes and a student of 2: what compares classes stops, all else trains."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -11,8 +12,7 @@ from mmkd.models.building import build_model
 from mmkd.teachers import FrozenTeacher
 
 ANCHORS = 9
-POOL = {'type': 'mmkd.InstanceFeatures', 'strides': (8, 16, 32)}
-ALIGN = [POOL, {'type': 'mmkd.ProjectionMLP', 'in_channels': 16, 'out_channels': 24}]
+POOL = {'type': 'mmkd.InstanceFeatures', 'source': 'neck', 'num_levels': 3}
 
 
 def of_classes(config, classes, channels=16):
@@ -25,30 +25,11 @@ def of_classes(config, classes, channels=16):
     return config
 
 
-def distiller(loss, recorders, connectors=None):
-    """One that gives a loss the same record of both models, each through its connector, if any."""
-    (name,) = recorders
-    connectors = connectors or {}
-    mapping = {
-        side: {'from_student': side == 'student', 'recorder': name}
-        | ({'connector': side} if side in connectors else {})
-        for side in ('student', 'teacher')
-    }
-    return {
-        'type': 'ConfigurableDistiller',
-        'student_recorders': recorders,
-        'teacher_recorders': recorders,
-        'connectors': connectors,
-        'distill_losses': {'loss_kd': loss},
-        'loss_forward_mappings': {'loss_kd': mapping},
-    }
-
-
-def pair(config, built, channels=16):
+def pair(config, loss, channels=16):
     """A student of 2 classes with an untrained teacher of 80."""
     torch.manual_seed(0)
     teacher = FrozenTeacher(build_model(of_classes(config, 80, channels)))
-    return FrozenTeacherDistill(of_classes(config, 2), teacher, built)
+    return FrozenTeacherDistill(of_classes(config, 2), teacher, {'losses': {'kd': loss}})
 
 
 CONFIDENT = {
@@ -74,26 +55,27 @@ CLASS_METHODS = [
 
 @pytest.mark.parametrize(('config', 'loss', 'kind', 'source', 'own', 'other'), CLASS_METHODS)
 def test_methods_on_classes_stop_the_build(config, loss, kind, source, own, other):
-    built = distiller(loss, {'logits': {'type': kind, 'source': source}})
-    with pytest.raises(ValueError, match='loss_kd: expected logits of the same classes') as caught:
-        pair(config, built)
-    expected = f"got {own} of the student's {source} and {other} of the teacher's {source};"
-    assert expected in str(caught.value)
+    on = {'type': kind, 'source': source}
+    with pytest.raises(ValueError, match='logits need a teacher of the same classes') as caught:
+        pair(config, {**loss, 'on': on})
+    message = str(caught.value)
+    assert re.match(rf"loss_kd: expected equal shapes, got \({own},.* of the student's", message)
+    assert f"of the student's {source} and ({other}," in message
 
 
-FPN = {'fpn': {'type': 'ModuleOutputs', 'source': 'neck'}}
+ALIGN = {'type': 'mmkd.DLKDAlignLoss', 'on': POOL}
 FEATURE_METHODS = {
-    'PCKA': ({'type': 'mmkd.PCKALoss', 'patch_size': 2, 'levels': (0, 1)}, {}, 16),
-    'FKD': ({'type': 'mmkd.FKDLoss'}, {'student': POOL, 'teacher': POOL}, 24),
-    'DLKD-Align': ({'type': 'mmkd.DLKDAlignLoss'}, {'student': ALIGN, 'teacher': POOL}, 24),
+    'PCKA': ({'type': 'mmkd.PCKALoss', 'on': 'neck', 'patch_size': 2, 'levels': (0, 1)}, 16),
+    'FKD': ({'type': 'mmkd.FKDLoss', 'on': POOL}, 24),
+    'DLKD-Align': ({**ALIGN, 'student_connector': {'type': 'mmkd.ProjectionMLP'}}, 24),
 }
 
 
 @pytest.mark.parametrize('method', FEATURE_METHODS)
 @pytest.mark.parametrize('config', [RETINANET, FASTER_RCNN], ids=['RetinaNet', 'FasterRCNN'])
 def test_methods_on_features_train(config, method):
-    loss, connectors, channels = FEATURE_METHODS[method]
-    algorithm = pair(config, distiller(loss, FPN, connectors), channels)
+    loss, channels = FEATURE_METHODS[method]
+    algorithm = pair(config, loss, channels)
     assert algorithm.teacher.mode == 'features'
     inputs, samples = detection_batch(algorithm, [(3, 128, 128)] * 2)
     for sample in samples:

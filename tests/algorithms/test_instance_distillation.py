@@ -12,68 +12,36 @@ from torchvision.ops import roi_align
 from mmkd.algorithms import FrozenTeacherDistill
 from mmkd.losses import FKDLoss
 from mmkd.models.building import build_model
+from mmkd.recorders.step_context import current_step
 from mmkd.teachers import FrozenTeacher
 
-FPN = {'fpn': {'type': 'ModuleOutputs', 'source': 'neck'}}
-POOL = {'type': 'mmkd.InstanceFeatures', 'strides': (8, 16, 32)}
-EMBED = {'type': 'mmkd.LinearEmbed', 'in_channels': 16, 'out_channels': 8}
-SPINDLE = {'type': 'mmkd.ProjectionMLP', 'in_channels': 16, 'out_channels': 16}
-VIEWS = {**POOL, 'num_views': 2}
-
-
-def record(from_student, connector):
-    return {'from_student': from_student, 'recorder': 'fpn', 'connector': connector}
-
-
-def mapping(student, teacher, **more):
-    return {'student': record(True, student), 'teacher': record(False, teacher), **more}
-
-
-LABELS = record(True, 'labels')
+EMBED = {'type': 'mmkd.LinearEmbed', 'out_channels': 8}
+MLP = {'type': 'mmkd.ProjectionMLP', 'expansion': 16}
+ONE_VIEW = {'type': 'mmkd.InstanceFeatures', 'source': 'neck', 'num_levels': 3}
+TWO_VIEWS = {**ONE_VIEW, 'num_views': 2}
+EMBEDDED = {'student_connector': EMBED, 'teacher_connector': EMBED}
+LABELS = {'inputs': {'gt_labels': {'type': 'mmkd.InstanceLabels'}}}
 METHODS = {
-    'FKD': ({'type': 'mmkd.FKDLoss'}, {'instances': POOL}, mapping('instances', 'instances')),
-    'CCKD': (
-        {'type': 'mmkd.CCKDLoss', 'loss_weight': 1.0},
-        {'s': [POOL, EMBED], 't': [POOL, EMBED]},
-        mapping('s', 't'),
-    ),
-    'DLKD-Sup': (
-        {'type': 'mmkd.DLKDSupLoss'},
-        {'s': [POOL, EMBED], 't': [POOL, EMBED], 'labels': {'type': 'mmkd.InstanceLabels'}},
-        mapping('s', 't', gt_labels=LABELS),
-    ),
-    'DLKD-Sup of two views': (
-        {'type': 'mmkd.DLKDSupLoss'},
-        {'s': [VIEWS, EMBED], 't': [VIEWS, EMBED], 'labels': {'type': 'mmkd.InstanceLabels'}},
-        mapping('s', 't', gt_labels=LABELS),
-    ),
-    'DLKD-Corr': (
-        {'type': 'mmkd.DLKDCorrLoss', 'num_views': 2},
-        {'s': [VIEWS, SPINDLE], 't': VIEWS},
-        mapping('s', 't'),
-    ),
-    'DLKD-Align': (
-        {'type': 'mmkd.DLKDAlignLoss'},
-        {'s': [POOL, SPINDLE], 't': POOL},
-        mapping('s', 't'),
-    ),
+    'FKD': {'type': 'mmkd.FKDLoss', 'on': ONE_VIEW},
+    'CCKD': {'type': 'mmkd.CCKDLoss', 'loss_weight': 1.0, 'on': ONE_VIEW, **EMBEDDED},
+    'DLKD-Sup': {'type': 'mmkd.DLKDSupLoss', 'on': ONE_VIEW, **EMBEDDED, **LABELS},
+    'DLKD-Sup of two views': {'type': 'mmkd.DLKDSupLoss', 'on': TWO_VIEWS, **EMBEDDED, **LABELS},
+    'DLKD-Corr': {
+        'type': 'mmkd.DLKDCorrLoss',
+        'num_views': 2,
+        'on': TWO_VIEWS,
+        'student_connector': MLP,
+    },
+    'DLKD-Align': {'type': 'mmkd.DLKDAlignLoss', 'on': ONE_VIEW, 'student_connector': MLP},
 }
 
 
 def build(method):
     """A student and a teacher of other weights; the same at each call."""
-    loss, connectors, loss_mapping = copy.deepcopy(METHODS[method])
     torch.manual_seed(1)
     teacher = FrozenTeacher(build_model(copy.deepcopy(RETINANET)))
     torch.manual_seed(0)
-    distiller = {
-        'type': 'ConfigurableDistiller',
-        'student_recorders': FPN,
-        'teacher_recorders': FPN,
-        'connectors': connectors,
-        'distill_losses': {'loss_kd': loss},
-        'loss_forward_mappings': {'loss_kd': loss_mapping},
-    }
+    distiller = {'losses': {'kd': copy.deepcopy(METHODS[method])}}
     return FrozenTeacherDistill(copy.deepcopy(RETINANET), teacher, distiller)
 
 
@@ -140,13 +108,48 @@ def test_a_batch_of_one_instance(method):
     assert all(p.grad.isfinite().all() for p in algorithm.parameters() if p.requires_grad)
 
 
-def test_a_step_leaves_no_batch_behind():
+def left_behind(algorithm):
+    """Whether a step is open, or a recorder holds something."""
+    managers = algorithm.distiller.student_recorders, algorithm.distiller.teacher_recorders
+    recorders = [recorder for manager in managers for recorder in manager.recorders.values()]
+    rows = [getattr(recorder, '_rows', None) for recorder in recorders]
+    try:
+        current_step('test')
+    except ValueError:
+        return any(recorder.data_buffer for recorder in recorders) or rows != [None] * len(rows)
+    return True
+
+
+def test_a_step_leaves_nothing_behind():
     algorithm = build('DLKD-Sup')
     algorithm(*batch_of(algorithm, 1, 1), mode='loss')
-    with pytest.raises(ValueError, match='InstanceLabels: expected a batch with ground truth'):
-        algorithm.distiller.connectors['labels'](None)
+    assert not left_behind(algorithm)
     predicted = algorithm.eval()(batch_of(algorithm, 1, 1)[0], mode='tensor')
     assert len(predicted) == 2
+
+
+@pytest.mark.parametrize('where', ['student', 'teacher', 'loss'])
+def test_a_step_that_fails_leaves_nothing_behind(where, monkeypatch):
+    algorithm = build('DLKD-Sup')
+    parts = {
+        'student': algorithm.student.bbox_head,
+        'teacher': algorithm.teacher.model.neck,
+        'loss': algorithm.distiller.distill_losses['loss_kd'],
+    }
+
+    def fail(*_):
+        raise RuntimeError('on purpose')
+
+    handle = parts[where].register_forward_hook(fail)
+    if where == 'student':  # a head's loss is a method of its own
+        monkeypatch.setattr(algorithm.student.bbox_head, 'loss', fail)
+    with pytest.raises(RuntimeError, match='on purpose'):
+        algorithm(*batch_of(algorithm, 1, 1), mode='loss')
+    assert not left_behind(algorithm)
+    handle.remove()
+    monkeypatch.undo()
+    losses = algorithm(*batch_of(algorithm, 2, 1), mode='loss')
+    assert losses['distill.loss_kd'].isfinite()
 
 
 # Of each process: the instances of its two images.

@@ -1,5 +1,6 @@
 """Features and labels of ground-truth instances."""
 
+import contextlib
 import math
 
 import pytest
@@ -9,8 +10,8 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
-from mmkd.connectors import InstanceFeatures, InstanceLabels
-from mmkd.recorders.step_context import show_batch
+from mmkd.recorders import InstanceFeaturesRecorder, InstanceLabelsRecorder
+from mmkd.recorders.step_context import StepContext, open_step
 
 HEIGHT, WIDTH = 256, 320
 BOXES = [
@@ -33,12 +34,21 @@ def samples_of(*images, kind=torch.tensor, size=(HEIGHT, WIDTH)):
     return samples
 
 
-def pooled(features, samples, *, seed=0, **arguments):
-    """What a connector makes of features in a step of their own."""
-    torch.manual_seed(seed)
-    connector = InstanceFeatures(**arguments)
-    show_batch([connector], samples)
-    return connector(features)
+def recorder_of(features, **arguments):
+    """A recorder after a forward pass in which its module returned ``features``."""
+    recorder = InstanceFeaturesRecorder('neck', **arguments)
+    recorder.data_buffer.append(features)
+    return recorder
+
+
+def step_of(samples, seed=0):
+    return open_step(StepContext(samples, seed))
+
+
+def pooled(features, samples, *, seed=0, data_idx=None, **arguments):
+    """What a recorder makes of features in a step of their own."""
+    with step_of(samples, seed):
+        return recorder_of(features, **arguments).get_record_data(data_idx=data_idx)
 
 
 def ramps(strides, directions=((1.0, 0.0), (0.0, 1.0)), *, images=2, size=(HEIGHT, WIDTH)):
@@ -124,10 +134,8 @@ def test_networks_of_other_strides_and_channels_see_the_same_place():
     teacher = ramps((4, 8, 16), directions)
     student = ramps((8, 16, 32, 64))
     views = {'num_views': 3, 'jitter': 0.2}
-    of_teacher = InstanceFeatures((4, 8, 16), **views)
-    of_student = InstanceFeatures((8, 16), output_size=5, **views)
-    show_batch([of_teacher, of_student], samples_of(*BOXES))
-    teachers, students = of_teacher(teacher), of_student(student)
+    teachers = pooled(teacher, samples_of(*BOXES), strides=(4, 8, 16), **views)
+    students = pooled(student, samples_of(*BOXES), strides=(8, 16), output_size=5, **views)
     assert teachers.shape == (9, 4)
     torch.testing.assert_close(students, teachers[:, :2])
     torch.testing.assert_close(teachers[:3, :2], centers(BOXES))
@@ -149,74 +157,63 @@ def test_views_are_near_the_ground_truth_view_by_view():
     torch.testing.assert_close(still, centers(boxes).repeat(2, 1))
 
 
-def test_boxes_are_drawn_anew_each_step_and_are_the_same_in_a_step():
-    one, other = (InstanceFeatures((8,), num_views=2) for _ in range(2))
-    steps = []
-    for _ in range(2):
-        show_batch([one, other], samples_of(*BOXES))
-        rows = one(ramps((8,)))
-        assert torch.equal(rows, one(ramps((8,))))
-        assert torch.equal(rows, other(ramps((8,))))
-        steps.append(rows)
-    assert torch.equal(steps[0][:3], steps[1][:3])
-    assert (steps[0][3:] != steps[1][3:]).all()
+def test_both_networks_see_the_same_boxes_in_a_step():
+    with step_of(samples_of(*BOXES)):
+        one, other = (
+            recorder_of(ramps((8,)), strides=(8,), num_views=2).get_record_data() for _ in range(2)
+        )
+    assert torch.equal(one, other)
 
 
-def counted(connector):
-    """The connector, and its calls of RoIAlign."""
+def counted(recorder):
+    """The recorder, and its calls of RoIAlign."""
     calls = []
-    connector.extractor.register_forward_hook(lambda *_: calls.append(1))
-    return connector, calls
+    recorder._extractor.register_forward_hook(lambda *_: calls.append(1))
+    return recorder, calls
 
 
-def test_connectors_that_look_at_the_same_boxes_pool_them_once():
-    features = tuple(level.requires_grad_() for level in ramps((8, 16)))
-    first, pools = counted(InstanceFeatures((8, 16), num_views=4))
-    others = [counted(InstanceFeatures((8, 16), num_views=views)) for views in (4, 2, 1)]
-    connectors = [first, *(connector for connector, _ in others)]
-    show_batch(connectors, samples_of(*BOXES))
-    rows = first(features)
-    for connector, calls in others:
-        shared = connector(features)
-        expected = pooled(features, samples_of(*BOXES), strides=(8, 16))
-        assert not calls
-        assert len(shared) == 3 * connector.num_views
-        torch.testing.assert_close(shared[:3], expected, rtol=0, atol=0)
-        torch.testing.assert_close(shared, rows[: len(shared)], rtol=0, atol=0)
-    # Other maps, more views or another kind of pooling are their own; so is the next step.
-    for connector, maps in (
-        (first, tuple(level.clone() for level in features)),
-        (InstanceFeatures((8, 16), num_views=5), features),
-        (InstanceFeatures((8, 16), output_size=3), features),
-        (InstanceFeatures((8, 16), mean=False), features),
-        (InstanceFeatures((8, 16), jitter=0.2, num_views=4), features),
-        (InstanceFeatures((8,), num_views=4), features[:1]),
-    ):
-        connector, calls = counted(connector)
-        connector._batch = first._batch
-        connector(maps)
-        assert calls
-    pools.clear()
-    show_batch(connectors, samples_of(*BOXES))
-    first(features)
-    assert pools
-
-
-def test_what_is_pooled_once_teaches_all_who_use_it():
+def test_a_recorder_pools_once_a_step_for_all_losses():
     features = tuple(level.clone().requires_grad_() for level in ramps((8, 16)))
-    connectors = [InstanceFeatures((8, 16), num_views=views) for views in (2, 1)]
-    show_batch(connectors, samples_of(*BOXES))
-    total = sum((1 + i) * c(features).square().sum() for i, c in enumerate(connectors))
+    recorder, calls = counted(recorder_of(features, strides=(8, 16), num_views=4))
+    with step_of(samples_of(*BOXES)):
+        rows = recorder.get_record_data()
+        views = [recorder.get_record_data(data_idx=view) for view in range(4)]
+        assert recorder.get_record_data() is rows
+    assert len(calls) == 1
+    assert torch.equal(torch.cat(views), rows)
+    total = rows.square().sum() + 2 * views[0].square().sum()
     shared = torch.autograd.grad(total, features)
-    alone = []
-    for connector in connectors:
-        connector._batch.shared.clear()
-        alone.append(torch.autograd.grad(connector(features).square().sum(), features))
-    for gradient, first, second in zip(shared, *alone, strict=True):
-        torch.testing.assert_close(gradient, first + 2 * second)
+    with step_of(samples_of(*BOXES)):
+        alone = recorder_of(features, strides=(8, 16), num_views=4).get_record_data()
+    first = alone[:3].square().sum()
+    expected = torch.autograd.grad(alone.square().sum() + 2 * first, features)
+    torch.testing.assert_close(shared, expected)
+    recorder.reset_data_buffer()
+    recorder.data_buffer.append(features)
+    with step_of(samples_of(*BOXES)):
+        recorder.get_record_data()
+    assert len(calls) == 2
 
 
-def test_the_seed_of_the_run_says_what_is_drawn():
+def test_strides_are_those_of_the_recorded_maps():
+    recorder = recorder_of(ramps((8, 16, 32)))
+    recorder.infer_strides(HEIGHT)
+    assert recorder.strides == (8, 16, 32)
+    recorder = recorder_of(ramps((8, 16, 32)), num_levels=2)
+    recorder.infer_strides(HEIGHT)
+    assert recorder.strides == (8, 16)
+    given = recorder_of(ramps((8, 16)), strides=(4, 8))
+    given.infer_strides(HEIGHT)
+    assert given.strides == (4, 8)
+    with pytest.raises(
+        ValueError, match=r'strides: expected at least one, ascending, got \(8, 8\)'
+    ):
+        recorder_of((ramps((8,))[0],) * 2).infer_strides(HEIGHT)
+    with step_of(samples_of(*BOXES)), pytest.raises(ValueError, match='strides: expected the str'):
+        recorder_of(ramps((8,))).get_record_data()
+
+
+def test_the_seed_of_the_step_says_what_is_drawn():
     arguments = {'strides': (8,), 'num_views': 2}
     one, again, other = (
         pooled(ramps((8,)), samples_of(*BOXES), seed=seed, **arguments) for seed in (1, 1, 2)
@@ -267,11 +264,9 @@ def test_gradient():
         torch.randn(2, 2, side, side, dtype=torch.float64, generator=generator).requires_grad_()
         for side in (8, 4)
     )
-    connector = InstanceFeatures((2, 4), output_size=2, finest_scale=4)
 
     def rows_of(*levels):
-        show_batch([connector], samples)  # a step of its own: nothing is pooled already
-        return connector(levels)
+        return pooled(levels, samples, strides=(2, 4), output_size=2, finest_scale=4)
 
     assert torch.autograd.gradcheck(rows_of, (fine, coarse))
     rows_of(fine, coarse).sum().backward()
@@ -280,35 +275,41 @@ def test_gradient():
 
 
 def test_labels_are_in_the_order_of_the_features():
-    labels, features = InstanceLabels(), InstanceFeatures((8,))
+    labels = InstanceLabelsRecorder()
     samples = samples_of(*BOXES, [], BOXES[0])
     samples[0].gt_instances.labels = torch.tensor([7, 3])
-    show_batch([labels, features], samples)
-    assert labels('whatever').tolist() == [7, 3, 2, 3, 4]
-    rows = features(ramps((8,), images=4))
+    with step_of(samples):
+        assert labels.get_record_data().tolist() == [7, 3, 2, 3, 4]
+    rows = pooled(ramps((8,), images=4), samples, strides=(8,))
     torch.testing.assert_close(rows, centers([*BOXES, BOXES[0]]))
-    show_batch([labels], samples_of([], []))
-    assert labels(None).shape == (0,)
-    assert labels(None).dtype == torch.long
+    with step_of(samples_of([], [])):
+        assert labels.get_record_data().shape == (0,)
+        assert labels.get_record_data().dtype == torch.long
 
 
-@pytest.mark.parametrize('connector', [InstanceFeatures((8,)), InstanceLabels()])
-def test_no_batch(connector):
-    name = type(connector).__name__
+@pytest.mark.parametrize('step', [None, StepContext()])
+@pytest.mark.parametrize('name', ['InstanceFeatures', 'InstanceLabels'])
+def test_no_ground_truth(name, step):
+    recorder = recorder_of(ramps((8,)), strides=(8,))
+    if name == 'InstanceLabels':
+        recorder = InstanceLabelsRecorder()
     message = f'^{name}: expected a batch with ground truth; it works in a training step of mmkd'
-    with pytest.raises(ValueError, match=message):
-        connector(ramps((8,)))
-    show_batch([connector], samples_of(*BOXES))
-    assert len(connector(ramps((8,)))) == 3
-    show_batch([connector], None)
-    with pytest.raises(ValueError, match=message):
-        connector(ramps((8,)))
+    opened = contextlib.nullcontext() if step is None else open_step(step)
+    with opened, pytest.raises(ValueError, match=message):
+        recorder.get_record_data()
 
 
-def test_nothing_is_drawn_where_nothing_asks_for_the_batch():
-    before = torch.get_rng_state()
-    show_batch([torch.nn.Identity()], samples_of(*BOXES))
-    assert torch.equal(torch.get_rng_state(), before)
+@pytest.mark.parametrize(
+    ('indices', 'message'),
+    [
+        ({'record_idx': 1}, 'record_idx: expected 0, got 1'),
+        ({'data_idx': 2}, 'data_idx: expected a view below 2, got 2'),
+        ({'data_idx': -1}, 'data_idx: expected a view below 2, got -1'),
+    ],
+)
+def test_wrong_indices(indices, message):
+    with step_of(samples_of(*BOXES)), pytest.raises(ValueError, match=message):
+        recorder_of(ramps((8,)), strides=(8,), num_views=2).get_record_data(**indices)
 
 
 @pytest.mark.parametrize(
@@ -343,9 +344,10 @@ def test_wrong_features(features, error, message):
         ({'jitter': 0.5}, r'jitter: expected a number in \[0, 0.5\), got 0.5'),
         ({'jitter': -0.1}, r'jitter: expected a number in \[0, 0.5\), got -0.1'),
         ({'jitter': float('nan')}, r'jitter: expected a number in \[0, 0.5\), got nan'),
+        ({'num_levels': 0}, 'num_levels: expected a positive integer, got 0'),
         ({'finest_scale': 0}, 'finest_scale: expected a finite number > 0, got 0'),
     ],
 )
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        InstanceFeatures(**{'strides': (8, 16), **arguments})
+        InstanceFeaturesRecorder('neck', **{'strides': (8, 16), **arguments})

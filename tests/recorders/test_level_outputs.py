@@ -9,7 +9,7 @@ from mmrazor.models.task_modules import RecorderManager
 from torch import nn
 
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.algorithms.recorder_sources import check_sources, cheapest_mode, release
+from mmkd.algorithms.recorder_sources import cheapest_mode, check_sources, release
 from mmkd.models.building import build_model
 from mmkd.teachers import FrozenTeacher
 
@@ -120,7 +120,7 @@ def test_logits_of_a_student_in_training_and_of_its_teacher(config, source, leve
     torch.manual_seed(0)
     teacher = FrozenTeacher(build_model(copy.deepcopy(config)))
     algorithm = FrozenTeacherDistill(copy.deepcopy(config), teacher, distiller(source))
-    assert teacher.forward == 'tensor'
+    assert teacher.mode == 'tensor'
     inputs, samples = detection_batch(algorithm)
     algorithm.eval()  # BatchNorm, so that a second forward gives the same
     seen = []
