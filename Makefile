@@ -1,4 +1,4 @@
-# make demo [QUICK=1] | make demo-cls | make test | make lint | make clean
+# make demo [QUICK=1] | make demo-cls | make test | make lint | make docs | make docs-serve | make clean
 # Everything is set up in .venv with the tested versions of constraints.txt; a second call reuses it.
 
 PYTHON ?= python3
@@ -7,8 +7,10 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 # Generated scenes stay in the clone, so that `make clean` finds them.
 export MMKD_CACHE := $(CURDIR)/.cache
+# The theme's advertisement of its successor is not about this build.
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: setup demo demo-cls test lint clean
+.PHONY: setup demo demo-cls test lint docs docs-serve clean
 
 setup: $(READY)
 
@@ -25,13 +27,20 @@ demo-cls: $(READY)
 	$(RUN) tools/demo_cls.py
 
 # Two processes of one thread each: small models gain little from more threads.
-test: lint
+test: lint docs
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+# Every warning is an error, dead links among them. The site lands in build/site.
+docs: $(READY)
+	$(RUN) -m mkdocs --quiet build --strict
+
+docs-serve: $(READY)
+	$(RUN) -m mkdocs serve
 
 clean:
 	rm -rf $(VENV) $(MMKD_CACHE) work_dirs .dist_test build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -18,6 +18,12 @@ STACK = [
     'tensorboard>=2.12',
 ]
 LITE = ['mmcv-lite==2.1.0']
+DOCS = [
+    'mkdocs>=1.6,<2',
+    'mkdocs-material>=9.6',
+    'mkdocstrings[python]>=0.29',
+    'latex2mathml>=3.77',
+]
 DEV = [
     'pytest>=8',
     'pytest-timeout>=2',
@@ -40,4 +46,11 @@ def compiled_mmcv() -> bool:
 
 
 everything = STACK if compiled_mmcv() else STACK + LITE
-setup(extras_require={'all': everything, 'stack': STACK, 'dev': everything + DEV})
+setup(
+    extras_require={
+        'all': everything,
+        'stack': STACK,
+        'docs': DOCS,
+        'dev': everything + DOCS + DEV,
+    }
+)
