@@ -1,60 +1,27 @@
-"""Widths of connectors, and whether losses can compare shapes, from one pass over zeros."""
+"""Widths of connectors that a config leaves out, from one pass over zeros."""
 
 import inspect
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
-from mmrazor.models import losses as mmrazor_losses
 from mmrazor.models.distillers import ConfigurableDistiller
-from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from mmkd.algorithms.recorder_sources import cheapest_mode, release
-from mmkd.models.zero_image import run_on_zeros, zero_sample
-from mmkd.recorders import EnsembleOutputsRecorder, InstanceFeaturesRecorder
-from mmkd.recorders.step_context import StepContext, open_step
+from mmkd.algorithms.shape_check import Seen, check_shapes, tensors_of
+from mmkd.algorithms.zero_pass import recorded_zeros
+from mmkd.recorders import EnsembleOutputsRecorder
 from mmkd.registry import MODELS
 
 Settings = dict[str, Any]
-# Small sides first. 128 pixels give every level of a pyramid a whole stride; some networks take
-# one size only.
-SIDES = (64, 128, 224, 256, 384, 512)
 # Arguments of connectors, in mmkd and MMRazor, that are a width, by whose it is.
 INPUT_WIDTHS = ('in_channels', 'in_channel', 'dim_in')
 NETWORK_WIDTHS = {'student_channels': 'student', 'teacher_channels': 'teacher'}
 OUTPUT_WIDTHS = ('out_channels', 'out_channel')
 NETWORKS = ('student', 'teacher')
-# mmkd's losses say so themselves, by `needs_equal_shapes`.
-_MMRAZORS_OF_EQUAL_SHAPES = (
-    mmrazor_losses.ABLoss,
-    mmrazor_losses.ChannelWiseDivergence,
-    mmrazor_losses.CrossEntropyLoss,
-    mmrazor_losses.DISTLoss,
-    mmrazor_losses.DKDLoss,
-    mmrazor_losses.FTLoss,
-    mmrazor_losses.KDSoftCELoss,
-    mmrazor_losses.KLDivergence,
-    mmrazor_losses.L1Loss,
-    mmrazor_losses.L2Loss,
-    mmrazor_losses.MGDLoss,
-    mmrazor_losses.OFDLoss,
-    mmrazor_losses.PKDLoss,
-    mmrazor_losses.WSLD,
-)
-
-
-class _Seen(NamedTuple):
-    """What a loss gets for one argument: the output of a module, perhaps through a connector."""
-
-    value: Any
-    name: str
 
 
 def build_connectors(
@@ -80,51 +47,16 @@ def build_connectors(
             loss would compare different shapes.
     """
     fitting = _Fitting(distiller, connectors)
-    with torch.random.fork_rng(devices=[]), _look(distiller, student, teachers) as fitting.problem:
+    with (
+        torch.random.fork_rng(devices=[]),
+        recorded_zeros(distiller, student, teachers) as fitting.problem,
+    ):
         for name in distiller.loss_forward_mappings:
             _infer_classes(distiller, name, student)
             sides = [fitting.side(name, network) for network in NETWORKS]
-            _check_shapes(name, distiller.distill_losses[name], *sides)
+            check_shapes(name, distiller.distill_losses[name], *sides)
     with DefaultScope.overwrite_default_scope('mmrazor'):
         distiller.connectors = distiller.build_connectors(fitting.configs)
-
-
-@contextmanager
-def _look(
-    distiller: ConfigurableDistiller, student: BaseModel, teachers: Mapping[str, BaseModel]
-) -> Iterator[str]:
-    """Hold what the recorders see of an image of zeros; yields why they see nothing, or ''."""
-    for side in SIDES:
-        size = (side, side)
-        try:
-            with distiller.student_recorders:
-                run_on_zeros(student, size, _mode(distiller.student_recorders))
-            with distiller.teacher_recorders:
-                for prefix, teacher in teachers.items():
-                    run_on_zeros(teacher, size, _mode(distiller.teacher_recorders, prefix))
-            for recorder in _recorders(distiller):
-                if isinstance(recorder, InstanceFeaturesRecorder):
-                    recorder.infer_strides(side)
-        except Exception as error:  # a network that takes no such image fails in any way
-            problem = f'the networks do not run on zeros ({type(error).__name__}: {error})'
-        else:
-            problem = ''
-            break
-    try:
-        with open_step(StepContext([zero_sample(size)], seed=0)), torch.no_grad():
-            yield problem
-    finally:
-        release(distiller.student_recorders, distiller.teacher_recorders)
-
-
-def _mode(recorders: RecorderManager, prefix: str = '') -> str:
-    mode = cheapest_mode(recorders, member=prefix)
-    return 'tensor' if mode == 'loss' else mode  # losses want a ground truth of their own kind
-
-
-def _recorders(distiller: ConfigurableDistiller) -> Iterator[Any]:
-    managers = distiller.student_recorders, distiller.teacher_recorders
-    yield from itertools.chain(*(manager.recorders.values() for manager in managers))
 
 
 class _Fitting:
@@ -137,25 +69,25 @@ class _Fitting:
         self._fitted: dict[str, nn.Module] = {}
         self._asked: set[tuple[str, str]] = set()
 
-    def side(self, loss: str, network: str) -> _Seen | None:
+    def side(self, loss: str, network: str) -> Seen | None:
         """What a loss gets from one network first of all; None if that is not known."""
         for record in self.distiller.loss_forward_mappings[loss].values():
             if record['from_student'] == (network == 'student'):
                 return self._seen(loss, network, record)
         return None
 
-    def _seen(self, loss: str, network: str, record: Mapping[str, Any]) -> _Seen | None:
+    def _seen(self, loss: str, network: str, record: Mapping[str, Any]) -> Seen | None:
         recorder = self._recorder(record)
         value, name = self._recorded(record), recorder.source or record['recorder']
         connector = record.get('connector')
         if connector is None:
-            return None if value is None else _Seen(value, name)
+            return None if value is None else Seen(value, name)
         if connector not in self._fitted:
             self._fit(connector, loss, network, value)
         value = _output(self._fitted[connector], value)
         if value is not None and record.get('connector_idx') is not None:
             value = value[record['connector_idx']]
-        return None if value is None else _Seen(value, f'{name} through the connector {connector}')
+        return None if value is None else Seen(value, f'{name} through the connector {connector}')
 
     def _recorded(self, record: Mapping[str, Any]) -> Any:
         plain = {k: v for k, v in record.items() if k not in ('connector', 'connector_idx')}
@@ -164,7 +96,7 @@ class _Fitting:
         except (AssertionError, ValueError, TypeError, IndexError):
             return None  # the module did not run on zeros, as those of losses
         ensemble = isinstance(self._recorder(record), EnsembleOutputsRecorder)
-        return value if _tensors(value) and not ensemble else None
+        return value if tensors_of(value) and not ensemble else None
 
     def _recorder(self, record: Mapping[str, Any]) -> BaseRecorder:
         side = 'student' if record['from_student'] else 'teacher'
@@ -231,7 +163,7 @@ class _Fitting:
         if value is None:
             reason = self.problem or 'it was not recorded on an image of zeros'
             raise ValueError(f'{path}.{key}: expected a width, as it cannot be inferred: {reason}')
-        widths = tuple(map(_channels, _tensors(value)))
+        widths = tuple(map(_channels, tensors_of(value)))
         return widths[0] if len(set(widths)) == 1 else widths
 
     def _num_levels(self, loss: str, value: Any, path: str) -> int:
@@ -240,7 +172,7 @@ class _Fitting:
             return max(levels) + 1
         if value is None:
             raise ValueError(f'{path}.num_levels: expected a number; it cannot be inferred')
-        return len(_tensors(value))
+        return len(tensors_of(value))
 
 
 def _empty(config: Settings) -> nn.Module:
@@ -258,17 +190,12 @@ def _output(connector: nn.Module, value: Any) -> Any:
 
 
 def _check_width(given: Any, value: Any, path: str, what: str) -> None:
-    widths = {*map(_channels, _tensors(value))}
+    widths = {*map(_channels, tensors_of(value))}
     if isinstance(given, int) and widths and widths != {given}:
         found = ', '.join(map(str, sorted(widths)))
         raise ValueError(
             f'{path}: expected the width of {what}, {found}, got {given}; leave it out'
         )
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    leaves = pytree.tree_leaves(value)
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim > 1]
 
 
 def _channels(tensor: Tensor) -> int:
@@ -291,46 +218,3 @@ def _infer_classes(distiller: ConfigurableDistiller, name: str, student: BaseMod
                     loss.num_classes = classes
                     return
     raise ValueError(f'{name}: expected num_classes, as no head of the student states its own')
-
-
-def _check_shapes(name: str, loss: nn.Module, student: _Seen | None, teacher: _Seen | None) -> None:
-    """Raise if a loss that compares entry by entry would get different shapes."""
-    if student is None or teacher is None:
-        return
-    if not getattr(loss, 'needs_equal_shapes', isinstance(loss, _MMRAZORS_OF_EQUAL_SHAPES)):
-        return
-    levels = getattr(loss, 'levels', None)
-    shapes = [_shapes(seen.value, levels, loss) for seen in (student, teacher)]
-    if shapes[0] != shapes[1] and all(shapes):
-        found = [', '.join(map(str, own)) for own in shapes]
-        raise ValueError(
-            f"{name}: expected equal shapes, got {found[0]} of the student's {student.name} and "
-            f"{found[1]} of the teacher's {teacher.name}; {_remedy(*shapes)}"
-        )
-
-
-def _shapes(
-    value: Any, levels: Sequence[int] | None, loss: nn.Module
-) -> list[tuple[int, ...]] | None:
-    """Shapes of the compared tensors without the batch; None if a level is missing."""
-    tensors = _tensors(value)
-    if levels is not None and not isinstance(value, Tensor):
-        if max(levels) >= len(tensors):
-            return None
-        tensors = [tensors[level] for level in levels]
-    # PKD resizes maps itself.
-    end = 2 if isinstance(loss, mmrazor_losses.PKDLoss) else None
-    return [tuple(tensor.shape[1:end]) for tensor in tensors]
-
-
-def _remedy(students: list[tuple[int, ...]], teachers: list[tuple[int, ...]]) -> str:
-    if len(students) != len(teachers):
-        return "choose levels by the loss's `levels`, or by a connector mmkd.SelectLevels"
-    if any(s[1:] != t[1:] for s, t in zip(students, teachers, strict=True)):
-        return 'add a connector mmkd.SelectLevels, which picks levels and pools them'
-    connector = 'ProjectionMLP' if len(students[0]) == 1 else 'LevelwiseConv'
-    return (
-        'logits need a teacher of the same classes; for features add '
-        f"student_connector=dict(type='mmkd.{connector}'), or compare samples, as mmkd.FKDLoss and "
-        'mmkd.LCKALoss(inter_weight=0) do'
-    )

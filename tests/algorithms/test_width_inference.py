@@ -138,7 +138,7 @@ def test_widths_are_those_of_the_features(case):
 
 # Of MMRazor: the arguments that are widths have other names there.
 FOREIGN = {
-    'ConvModuleConnector': ({}, 'conv.weight', (16, 8, 1, 1)),
+    'ConvModuleConnector': ({}, 'conv_module.conv.weight', (16, 8, 1, 1)),
     'MGDConnector': ({'lambda_mgd': 0.65}, 'align.weight', (16, 8, 1, 1)),
     'CRDConnector': ({'dim_in': None, 'dim_out': 12}, 'linear.weight', (12, 8)),
 }
@@ -182,8 +182,6 @@ class Stubborn(Classifier):
             raise RuntimeError(f'not {self.side} pixels')
         return super().forward(inputs)
 
-    extract_feat = None
-
 
 def test_networks_of_one_image_size():
     loss = {'type': 'mmkd.FKDLoss', 'on': 'head.fc', 'student_connector': EMBED}
@@ -202,13 +200,22 @@ def test_a_network_that_does_not_run_on_zeros():
     build(never, Classifier(100), fkd=given)
 
 
+def test_strides_that_cannot_be_inferred():
+    pool = {'type': 'mmkd.InstanceFeatures', 'source': 'neck'}
+    message = complaint(
+        Stubborn(10, side=-1), Classifier(10), fkd={'type': 'mmkd.FKDLoss', 'on': pool}
+    )
+    assert message.startswith("InstanceFeatures('neck'): expected strides, as they cannot be inf")
+
+
 def test_building_changes_neither_random_numbers_nor_modes_nor_statistics():
     student = toy_detector(0, dropout=nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(4)))
     student.backbone[2][1].eval()
     before = {name: value.clone() for name, value in student.state_dict().items()}
     modes = [module.training for module in student.modules()]
+    teacher = toy_detector(1)
     torch.manual_seed(5)
-    algorithm = build(student, toy_detector(1), mimic={'type': 'mmkd.MimicLoss', 'on': 'neck'})
+    algorithm = build(student, teacher, mimic={'type': 'mmkd.MimicLoss', 'on': 'neck'})
     assert torch.rand(()) == torch.rand((), generator=torch.Generator().manual_seed(5))
     assert [module.training for module in student.modules()] == modes
     for name, value in student.state_dict().items():

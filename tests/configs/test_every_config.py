@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 
+from mmkd.algorithms.short_config import expand_distiller
 from mmkd.cli.options import build_runner, load_config
 from mmkd.exporting import student_config, student_state_dict
 from mmkd.models.building import build_model, model_config
@@ -177,7 +178,8 @@ def test_one_step_and_one_evaluation(name, data_of, tmp_path):
 
 
 def assert_losses_are_named(cfg, losses):
-    expected = {f'train/distill.{name}' for name in cfg.model.distiller.distill_losses}
+    losses_of = expand_distiller(cfg.model.distiller)['distill_losses']
+    expected = {f'train/distill.{name}' for name in losses_of}
     assert expected <= losses.keys()
     # A transformer's head begins at zero, where losses on logits are 0.
     assert all(losses[name] >= 0 for name in expected)
@@ -256,7 +258,8 @@ def test_file_name_says_what_the_config_holds(name):
     if schedule:
         epochs = {'x': 12, 'e': 1}[schedule[2]] * int(schedule[1])
         assert cfg.train_cfg.max_epochs == epochs
-    assert any(method in loss for loss in cfg.model.distiller.distill_losses)
+    losses = expand_distiller(cfg.model.distiller)['distill_losses']
+    assert any(method in loss for loss in losses)
 
 
 @pytest.mark.parametrize('name', [name for name in PUBLISHED if name.endswith('_coco.py')])
