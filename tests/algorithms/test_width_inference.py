@@ -201,11 +201,9 @@ def test_a_network_that_does_not_run_on_zeros():
 
 
 def test_strides_that_cannot_be_inferred():
-    pool = {'type': 'mmkd.InstanceFeatures', 'source': 'neck'}
-    message = complaint(
-        Stubborn(10, side=-1), Classifier(10), fkd={'type': 'mmkd.FKDLoss', 'on': pool}
-    )
-    assert message.startswith("InstanceFeatures('neck'): expected strides, as they cannot be inf")
+    loss = {'type': 'mmkd.FKDLoss', 'on': {'type': 'mmkd.InstanceFeatures', 'source': 'head.fc'}}
+    message = complaint(Stubborn(10, side=-1), Classifier(10), fkd=loss)
+    assert message.startswith("InstanceFeatures('head.fc'): expected strides, as they cannot be in")
 
 
 def test_building_changes_neither_random_numbers_nor_modes_nor_statistics():
