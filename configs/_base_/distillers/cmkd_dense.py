@@ -1,12 +1,11 @@
 """CMKD on a one-stage detector: correlation of class logits where the teacher is confident."""
 
 distiller = dict(
-    type='ConfigurableDistiller',
-    student_recorders=dict(logits=dict(type='mmkd.LevelOutputs', source='bbox_head.retina_cls')),
-    teacher_recorders=dict(logits=dict(type='mmkd.LevelOutputs', source='bbox_head.retina_cls')),
-    distill_losses=dict(
-        loss_cmkd=dict(
+    recorders=dict(logits=dict(type='mmkd.LevelOutputs', source='bbox_head.retina_cls')),
+    losses=dict(
+        cmkd=dict(
             type='mmkd.TopKLocationsLoss',
+            on='logits',
             loss=dict(
                 type='mmkd.CMKDLoss',
                 tau=1.0,
@@ -14,13 +13,6 @@ distiller = dict(
                 secondary_weight=1.0,
                 loss_weight=0.1,
             ),
-            num_classes=80,
-        ),
-    ),
-    loss_forward_mappings=dict(
-        loss_cmkd=dict(
-            student=dict(from_student=True, recorder='logits'),
-            teacher=dict(from_student=False, recorder='logits'),
         ),
     ),
 )

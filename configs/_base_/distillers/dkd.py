@@ -1,22 +1,16 @@
-"""DKD (Zhao et al. 2022), of MMRazor."""
+"""DKD (Zhao et al. 2022), by MMRazor's loss."""
 
 distiller = dict(
-    type='ConfigurableDistiller',
-    student_recorders=dict(
-        logits=dict(type='ModuleOutputs', source='head.fc'),
-        labels=dict(type='ModuleInputs', source='head.loss_module'),
-    ),
-    teacher_recorders=dict(
-        logits=dict(type='ModuleOutputs', source='head.fc'),
-    ),
-    distill_losses=dict(
-        loss_dkd=dict(type='DKDLoss', tau=4.0, alpha=1.0, beta=8.0),
-    ),
-    loss_forward_mappings=dict(
-        loss_dkd=dict(
-            preds_S=dict(from_student=True, recorder='logits'),
-            preds_T=dict(from_student=False, recorder='logits'),
-            gt_labels=dict(from_student=True, recorder='labels', data_idx=1),
+    losses=dict(
+        dkd=dict(
+            type='DKDLoss',
+            on='head.fc',
+            inputs=dict(
+                gt_labels=dict(type='ModuleInputs', source='head.loss_module', data_idx=1),
+            ),
+            tau=4.0,
+            alpha=1.0,
+            beta=8.0,
         ),
     ),
 )

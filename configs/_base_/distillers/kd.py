@@ -1,20 +1,5 @@
-"""KD (Hinton et al. 2015), of MMRazor."""
+"""KD (Hinton et al. 2015), by MMRazor's loss."""
 
 distiller = dict(
-    type='ConfigurableDistiller',
-    student_recorders=dict(
-        logits=dict(type='ModuleOutputs', source='head.fc'),
-    ),
-    teacher_recorders=dict(
-        logits=dict(type='ModuleOutputs', source='head.fc'),
-    ),
-    distill_losses=dict(
-        loss_kd=dict(type='KLDivergence', tau=4.0, loss_weight=0.9),
-    ),
-    loss_forward_mappings=dict(
-        loss_kd=dict(
-            preds_S=dict(from_student=True, recorder='logits'),
-            preds_T=dict(from_student=False, recorder='logits'),
-        ),
-    ),
+    losses=dict(kd=dict(type='KLDivergence', on='head.fc', tau=4.0, loss_weight=0.9)),
 )

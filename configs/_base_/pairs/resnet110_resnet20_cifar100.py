@@ -12,6 +12,3 @@ model = dict(
         checkpoint='checkpoints/resnet110_cifar100.pth',
     ),
 )
-# Widths of the penultimate features, for connectors.
-student_channels = 64
-teacher_channels = 64

@@ -11,6 +11,3 @@ model = dict(
         checkpoint='work_dirs/digits-cls/teacher/epoch_16.pth',
     ),
 )
-# Widths of the penultimate features, for connectors.
-student_channels = 32
-teacher_channels = 64

@@ -12,6 +12,3 @@ model = dict(
         checkpoint='checkpoints/resnet32x4_cifar100.pth',
     ),
 )
-# Widths of the penultimate features, for connectors.
-student_channels = 960
-teacher_channels = 256

@@ -12,6 +12,3 @@ model = dict(
         'resnet34_8xb32_in1k_20210831-f257d4e6.pth',
     ),
 )
-# Widths of the penultimate features, for connectors.
-student_channels = 512
-teacher_channels = 512

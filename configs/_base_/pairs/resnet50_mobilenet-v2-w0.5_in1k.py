@@ -12,6 +12,3 @@ model = dict(
         'resnet50_8xb32_in1k_20210831-ea4938fc.pth',
     ),
 )
-# Widths of the penultimate features, for connectors.
-student_channels = 1280
-teacher_channels = 2048

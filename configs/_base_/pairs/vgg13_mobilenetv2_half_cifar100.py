@@ -12,6 +12,3 @@ model = dict(
         checkpoint='checkpoints/vgg13_cifar100.pth',
     ),
 )
-# Widths of the penultimate features, for connectors.
-student_channels = 1280
-teacher_channels = 512

@@ -12,6 +12,3 @@ model = dict(
         checkpoint='checkpoints/wrn40_2_cifar100.pth',
     ),
 )
-# Widths of the penultimate features, for connectors.
-student_channels = 256
-teacher_channels = 128

@@ -1,19 +1,18 @@
 """DIST with patches: RetinaNet X101 teaches RetinaNet R50 on COCO."""
 
-_base_ = [
-    '../../_base_/pairs/retinanet_x101_r50_fpn_2x_coco.py',
-    '../../_base_/distillers/pcka_pyramid.py',
-]
+_base_ = '../../_base_/pairs/retinanet_x101_r50_fpn_2x_coco.py'
 
-distiller = _base_.distiller
-distiller.distill_losses = dict(
-    loss_dist=dict(
-        type='mmkd.PatchwiseLoss',
-        loss=dict(type='DISTLoss', inter_loss_weight=1.0, intra_loss_weight=1.0, tau=1.0),
-        patch_size=16,
-        levels=(0, 1, 2, 3),
-        loss_weight=4.0,
-    )
+model = dict(
+    distiller=dict(
+        losses=dict(
+            dist=dict(
+                type='mmkd.PatchwiseLoss',
+                on='neck',
+                loss=dict(type='DISTLoss', inter_loss_weight=1.0, intra_loss_weight=1.0, tau=1.0),
+                patch_size=16,
+                levels=(0, 1, 2, 3),
+                loss_weight=4.0,
+            ),
+        ),
+    ),
 )
-distiller.loss_forward_mappings = dict(loss_dist=distiller.loss_forward_mappings.loss_pcka)
-model = dict(distiller=distiller)

@@ -3,7 +3,5 @@
 _base_ = '../pcka_retinanet_x101_r50_fpn_2x_coco.py'
 
 model = dict(
-    distiller=dict(
-        distill_losses=dict(loss_pcka=dict(average=('batch', 'spatial', 'channel', 'channel')))
-    )
+    distiller=dict(losses=dict(pcka=dict(average=('batch', 'spatial', 'channel', 'channel'))))
 )

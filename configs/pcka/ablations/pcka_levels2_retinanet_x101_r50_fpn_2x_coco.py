@@ -2,4 +2,4 @@
 
 _base_ = '../pcka_retinanet_x101_r50_fpn_2x_coco.py'
 
-model = dict(distiller=dict(distill_losses=dict(loss_pcka=dict(levels=(0, 1)))))
+model = dict(distiller=dict(losses=dict(pcka=dict(levels=(0, 1)))))

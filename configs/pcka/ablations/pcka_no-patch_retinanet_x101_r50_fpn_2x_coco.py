@@ -4,10 +4,11 @@ _base_ = '../pcka_retinanet_x101_r50_fpn_2x_coco.py'
 
 model = dict(
     distiller=dict(
-        distill_losses=dict(
-            loss_pcka=dict(
+        losses=dict(
+            pcka=dict(
                 _delete_=True,
                 type='mmkd.FCKALoss',
+                on='neck',
                 center=False,
                 levels=(0, 1, 2, 3),
                 gather=False,  # the images of the processes differ in size
