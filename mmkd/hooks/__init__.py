@@ -1,7 +1,8 @@
-"""Hooks: safety of a run, schedules of its losses, and what the teacher knows."""
+"""Hooks: safety checks, schedules of losses, and measurements of the teacher."""
 
+from mmkd.datasets.explained_errors import explain_empty_datasets
 from mmkd.hooks.atomic_checkpoint import AtomicCheckpointHook
-from mmkd.hooks.data_check import DataCheckHook, explain_empty_datasets
+from mmkd.hooks.data_check import DataCheckHook
 from mmkd.hooks.epoch_seed import EpochSeedHook, seed_epoch_worker
 from mmkd.hooks.feature_similarity import FeatureSimilarityHook
 from mmkd.hooks.finite_loss import FiniteLossHook

@@ -1,4 +1,4 @@
-"""Make a run resumed after an epoch equal one that was never interrupted."""
+"""Make a run that resumes after an epoch equal to an uninterrupted run."""
 
 import random
 
@@ -6,22 +6,22 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmkd.registry import HOOKS
 
 
 @FUNCTIONS.register_module('mmkd_epoch_worker_init')
 def seed_epoch_worker(worker_id: int) -> None:
-    """Seed a data-loading worker anew each epoch (``worker_init_fn`` of a data loader).
+    """Give each worker of a data loader a new seed each epoch (``worker_init_fn``).
 
-    MMEngine's default gives worker ``k`` the same seed in every epoch, so each epoch repeats the
-    random numbers, hence much of the augmentation, of the first. PyTorch has already seeded the
-    worker's own generator from the main process, differently for each worker and epoch; Python's
-    and NumPy's follow it here.
+    MMEngine's default gives worker ``k`` the same seed in every epoch, so every epoch repeats the
+    random numbers and much of the augmentation. PyTorch already seeds the worker's own generator
+    from the main process, differently for each worker and epoch. This function seeds Python and
+    NumPy from it.
 
     Args:
-        worker_id: Given by the data loader; its part in the seed is PyTorch's.
+        worker_id: Unused; PyTorch's seed already depends on it.
     """
     seed = torch.initial_seed()
     random.seed(seed)
@@ -38,18 +38,17 @@ def _seed_everything(*entropy: int) -> None:
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Reseed Python, NumPy and torch before each training epoch from (seed, epoch, rank).
+    """Seed Python, NumPy and torch before each training epoch from (seed, epoch, rank).
 
-    A checkpoint holds weights, optimizer and log but no random state, so without this a resumed
-    run draws other augmentations and dropout masks. With it, and on deterministic kernels
-    (``randomness=dict(deterministic=True)``), resuming from an epoch's checkpoint gives the very
-    parameters of an uninterrupted run, for any ``num_workers``. The seed is ``runner.seed``, which
-    MMEngine stores in the checkpoint even when the config sets none.
+    A checkpoint holds no random state. Without this hook, a resumed run therefore draws other
+    augmentations and dropout masks. With it, and with deterministic kernels
+    (``randomness=dict(deterministic=True)``), a run that resumes from an epoch's checkpoint ends
+    with exactly the parameters of an uninterrupted run, for any ``num_workers``. The seed is
+    ``runner.seed``. MMEngine stores it in the checkpoint, even if the config sets none.
 
-    Give the training loader ``worker_init_fn=dict(type='mmkd_epoch_worker_init')`` as well
-    (:func:`seed_epoch_worker`), or MMEngine repeats each worker's random numbers every epoch.
-    Workers that live through all epochs (``persistent_workers=True``) and iteration-based loops
-    cannot be reseeded; both get a warning.
+    Also give the training loader ``worker_init_fn=dict(type='mmkd_epoch_worker_init')`` (see
+    :func:`seed_epoch_worker`). The hook cannot seed workers that live through all epochs
+    (``persistent_workers=True``), nor iteration-based loops. It warns about both.
 
     Example:
         >>> custom_hooks = [dict(type='mmkd.EpochSeedHook')]
@@ -58,15 +57,15 @@ class EpochSeedHook(Hook):
 
     priority = 'HIGHEST'  # before any hook that draws random numbers at the start of an epoch
 
-    def before_run(self, runner) -> None:
-        """Remember the seed the training loader was built with, before a checkpoint changes it."""
+    def before_run(self, runner: Runner) -> None:
+        """Remember the seed of the training loader, before a checkpoint changes it."""
         self._built_with = runner.seed
 
-    def before_train(self, runner) -> None:
-        """Let the sampler follow a seed that came from the checkpoint; warn where this hook fails.
+    def before_train(self, runner: Runner) -> None:
+        """Give the sampler the checkpoint's seed, and warn where this hook cannot work.
 
-        Without a seed in the config MMEngine draws one, builds the loader, and only then takes the
-        checkpoint's.
+        If the config has no seed, MMEngine draws one, builds the loader, and only then reads the
+        checkpoint's seed.
         """
         loader = runner.train_dataloader
         sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
@@ -80,6 +79,6 @@ class EpochSeedHook(Hook):
             return
         runner.logger.warning(f'EpochSeedHook: a resumed run may differ, because {reason}')
 
-    def before_train_epoch(self, runner) -> None:
-        """Reseed."""
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed this epoch."""
         _seed_everything(runner.seed, runner.epoch, runner.rank)

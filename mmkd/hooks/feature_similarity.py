@@ -1,4 +1,4 @@
-"""How similar the student's features are to the teacher's, epoch by epoch."""
+"""Similarity of the student's features to the teacher's, epoch by epoch."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from mmkd.functional import pcka
+from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
 from mmkd.teachers import FrozenTeacher
 
@@ -19,15 +21,15 @@ from mmkd.teachers import FrozenTeacher
 class FeatureSimilarityHook(Hook):
     """Log the unbiased PCKA between student and teacher features on validation images.
 
-    It works on any run, so that a student that learns alone can be compared with a distilled
-    one. The value is logged as ``similarity``: the mean over levels and batches. Measuring leaves
-    the random state, and so the training, as it is.
+    The value is the mean over levels and batches, logged as ``similarity``. The hook works on any
+    run, so you can compare a student that learns alone with a distilled one. It restores the
+    random state, so it does not change the training.
 
     Args:
         teacher: Config of a :class:`FrozenTeacher`. Defaults to the teacher of the algorithm.
-        source: Module whose output is compared, in both models; a map or a tuple of maps.
+        source: Module whose output to compare, in both models: a map or a tuple of maps.
         patch_size: See :func:`mmkd.functional.pcka`.
-        num_batches: How many batches of the validation loader are used.
+        num_batches: Number of batches of the validation loader to use.
         interval: Epochs between two measurements.
     """
 
@@ -47,9 +49,9 @@ class FeatureSimilarityHook(Hook):
         self.num_batches = num_batches
         self.interval = interval
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Build the teacher, and attach a recorder to each model."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         self.student = getattr(model, 'architecture', model)
         self.preprocessor = model.data_preprocessor
         if self.teacher_config is not None:
@@ -63,7 +65,7 @@ class FeatureSimilarityHook(Hook):
         for recorder, of in zip(self.recorders, (self.student, self.teacher.model), strict=True):
             recorder.initialize(of)
 
-    def after_train_epoch(self, runner) -> None:
+    def after_train_epoch(self, runner: Runner) -> None:
         """Measure and log."""
         if not self.every_n_epochs(runner, self.interval):
             return
@@ -72,7 +74,7 @@ class FeatureSimilarityHook(Hook):
         runner.logger.info(f'Epoch(similarity) [{runner.epoch + 1}]  similarity: {value:.4f}')
 
     @torch.no_grad()
-    def _measure(self, loader) -> float:
+    def _measure(self, loader: DataLoader) -> float:
         training = self.student.training
         self.student.eval()
         values = []

@@ -1,19 +1,20 @@
-"""Stop a run at its first loss that is not finite."""
+"""Stop a run at the first loss that is NaN or infinite."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 
+from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
 
-_IDENTITY_KEYS = ('img_path', 'img_id', 'sample_idx')  # most telling first
+_IDENTITY_KEYS = ('img_path', 'img_id', 'sample_idx')  # the clearest first
 
 
 def _non_finite(values: Mapping[str, Any]) -> list[str]:
-    """Names of the tensors and numbers that hold NaN or infinity, found with one device sync."""
+    """Return the names of tensors and numbers with NaN or infinity, with one device sync."""
     tensors = {
         name: torch.as_tensor(value)
         for name, value in values.items()
@@ -28,12 +29,12 @@ def _non_finite(values: Mapping[str, Any]) -> list[str]:
 
 
 def _field(sample: Any, key: str) -> Any:
-    """One field of a data sample, be it a mapping or a data element; None where it has none."""
+    """Return a field of a data sample (a mapping or a data element), or None."""
     return sample.get(key) if callable(getattr(sample, 'get', None)) else getattr(sample, key, None)
 
 
 def _describe_batch(data_batch: Any) -> str:
-    """Where the samples of a batch came from, as far as the batch itself tells."""
+    """Say which samples are in the batch, if the batch holds that information."""
     fields = data_batch if isinstance(data_batch, Mapping) else {'data_samples': data_batch}
     samples = fields.get('data_samples')
     samples = samples if isinstance(samples, (list, tuple)) else [samples]
@@ -47,27 +48,27 @@ def _describe_batch(data_batch: Any) -> str:
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Raise as soon as a training loss is NaN or infinite, and never let such weights be saved.
+    """Raise as soon as a training loss is NaN or infinite. Never save such weights.
 
-    Every value that ``train_step`` returns is checked, on each rank by itself. Weights are checked
-    whenever a checkpoint is about to be written, since a finite loss can still have an infinite
-    gradient. Run it with :class:`~mmkd.hooks.AtomicCheckpointHook`, which deletes an older
-    checkpoint only after its successor is whole.
+    The hook checks every value that ``train_step`` returns, on each rank by itself. A finite loss
+    can have an infinite gradient, so the hook also checks the weights before each checkpoint. Use
+    it with :class:`~mmkd.hooks.AtomicCheckpointHook`, which deletes an older checkpoint only after
+    its successor is whole.
 
     Args:
-        interval: Check the losses every so many iterations; each check is one device sync.
+        interval: Iterations between two checks of the losses. Each check is one device sync.
             Default: 1.
 
     Raises:
-        FloatingPointError: Names each offending loss, the epoch, the iteration and the files of
-            the batch; or each offending weight.
+        FloatingPointError: Names each bad loss, the epoch, the iteration and the files of the
+            batch; or each bad weight.
 
     Example:
         >>> custom_hooks = [dict(type='mmkd.FiniteLossHook')]
     """
 
-    # A hook suffices though the optimizer has already stepped: the spoiled weights live only in
-    # memory, and the checkpoint hook (VERY_LOW) runs later. The log (BELOW_NORMAL) is out by then.
+    # The optimizer has already stepped, but the checkpoint hook (VERY_LOW) runs later, so no file
+    # gets the bad weights. The logger (BELOW_NORMAL) runs before.
     priority = 'LOW'
 
     def __init__(self, interval: int = 1) -> None:
@@ -76,7 +77,7 @@ class FiniteLossHook(Hook):
         self.interval = interval
 
     def after_train_iter(
-        self, runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Check the losses of this iteration."""
         if not self.every_n_train_iters(runner, self.interval):
@@ -90,10 +91,10 @@ class FiniteLossHook(Hook):
                 f'iteration {runner.iter + 1}; batch: {_describe_batch(data_batch)}'
             )
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse to save weights that are not finite."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        parameters = dict(model.named_parameters())  # a buffer may be infinite on purpose
+        # Buffers may be infinite on purpose.
+        parameters = dict(unwrap_model(runner.model).named_parameters())
         weights = {k: v for k, v in checkpoint['state_dict'].items() if k in parameters}
         bad = _non_finite(weights)
         if bad:

@@ -1,17 +1,18 @@
-"""Distillation losses that come and go with the training."""
+"""Schedules for the weights of distillation losses."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import IterBasedTrainLoop, Runner
 
+from mmkd.models.loss_names import loss_name
+from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
 
-# What is left of a factor, by the share of the decay that lies ahead: 1 at its begin, 0 at its end.
+# The factor by the share of the decay that still lies ahead: 1 at the begin, 0 at the end.
 _DECAYS = {
     'linear': lambda ahead: ahead,
     'cosine': lambda ahead: (1 - math.cos(math.pi * ahead)) / 2,
@@ -24,7 +25,7 @@ class _Schedule:
 
     begin: float = 0
     warmup: float = 0
-    decay: str | None = None
+    decay: Literal['linear', 'cosine'] | None = None
     decay_begin: float | None = None
     end: float = math.inf
 
@@ -48,7 +49,7 @@ class _Schedule:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the factor is 1 at all times."""
+        """Whether the factor is always 1."""
         return self == _Schedule()
 
     @property
@@ -60,7 +61,7 @@ class _Schedule:
         return self._warm if self.decay_begin is None else self.decay_begin
 
     def factor(self, time: float) -> float:
-        """The factor at a time, in the units of the schedule."""
+        """Return the factor at ``time``, in the units of the schedule."""
         if not self.begin <= time < self.end:
             return 0.0
         if time < self._warm:
@@ -83,36 +84,38 @@ def _schedule(name: str, config: Mapping[str, Any]) -> _Schedule:
 
 @HOOKS.register_module()
 class LossScheduleHook(Hook):
-    """Multiply distillation losses by factors that follow the training's progress.
+    """Multiply each distillation loss by a factor that changes during training.
 
-    A factor is 0 before ``begin``, rises linearly to 1 over ``warmup``, stays there, falls to 0
-    from ``decay_begin`` to ``end``, and is 0 from then on. It depends on the number of the
-    iteration alone, so that a resumed run continues it. While the factors of all losses are 0, the
-    teacher does not run. Factors that change are logged as ``factor/NAME``, averaged as the losses.
+    The factor is 0 before ``begin``, rises linearly to 1 over ``warmup``, falls to 0 from
+    ``decay_begin`` to ``end``, and stays 0. It depends only on the iteration number, so a resumed
+    run continues it. The teacher does not run while the factors of all losses are 0. Factors that
+    change are logged as ``factor/NAME``, averaged like the losses.
 
     Args:
-        losses: For each loss, by its name in ``distill_losses``, a dict of ``begin`` (default 0),
-            ``warmup`` (how long; default 0), ``end`` (default: never), ``decay`` (``'linear'`` or
-            ``'cosine'``; default None: none, ``end`` is a plain stop) and ``decay_begin`` (default:
-            after the warm-up). Losses that are not named keep the factor 1.
-        by_epoch: Count in epochs, which may be fractions. Default True. False: in iterations,
-            which a loop without epochs needs.
+        losses: One dict a loss, under its name (``pcka`` or ``loss_pcka``), with the keys
+            ``begin`` (default 0), ``warmup`` (duration; default 0), ``end`` (default: never),
+            ``decay`` (``'linear'`` or ``'cosine'``; default None: stop at ``end`` without decay)
+            and ``decay_begin`` (default: after the warm-up). All other losses keep the factor 1.
+        by_epoch: True (default) counts in epochs, which may be fractions. False counts in
+            iterations; a training loop without epochs needs it.
 
     Raises:
-        ValueError: If a loss has another key, or numbers that contradict each other; before
-            training, if the model has no such loss, or the training loop no epochs.
+        ValueError: If a loss has an unknown key or contradictory numbers. Before training, if the
+            model has no loss of this name, or the training loop has no epochs.
 
     Example:
-        >>> hook = LossScheduleHook(losses=dict(loss_pcka=dict(warmup=2, decay='linear', end=22)))
+        >>> hook = LossScheduleHook(losses=dict(pcka=dict(warmup=2, decay='linear', end=22)))
     """
 
     def __init__(self, losses: Mapping[str, Mapping[str, Any]], by_epoch: bool = True) -> None:
-        self.schedules = {name: _schedule(name, config) for name, config in losses.items()}
+        self.schedules = {loss_name(name): _schedule(name, of) for name, of in losses.items()}
+        if len(self.schedules) < len(losses):
+            raise ValueError(f'losses: expected each loss once, got {[*losses]}')
         self.by_epoch = by_epoch
 
-    def before_train(self, runner) -> None:
-        """Check that the model has the losses, and the loop epochs if they are counted."""
-        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    def before_train(self, runner: Runner) -> None:
+        """Check that the model has the losses, and that the loop has epochs if they count."""
+        self.model = unwrap_model(runner.model)
         if not hasattr(self.model, 'loss_factors'):
             raise ValueError(
                 'LossScheduleHook: expected a model with a distiller (mmkd.FrozenTeacherDistill), '
@@ -124,10 +127,10 @@ class LossScheduleHook(Hook):
             raise ValueError(f'losses: expected some of {known}, got {unknown}')
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
-                'by_epoch: expected False, as an iteration-based loop has no epochs, got True'
+                'by_epoch: expected False, because an iteration-based loop has no epochs, got True'
             )
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch: Any = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the factors of this iteration."""
         time = runner.iter / len(runner.train_dataloader) if self.by_epoch else runner.iter
         for name, schedule in self.schedules.items():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 from mmengine.runner.amp import autocast
 from mmengine.structures import BaseDataElement
 from mmengine.utils import apply_to
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmkd.datasets.unwrap import unwrap
 from mmkd.models.heads import classifying_heads
+from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
 from mmkd.teachers import FrozenTeacher
 
@@ -25,7 +26,7 @@ _SAVED = 'teacher_metrics'
 
 @contextmanager
 def _same_random_state(device: torch.device) -> Iterator[None]:
-    """Whatever the block draws, the generators of this process go on as if it had not."""
+    """Restore the random state of Python, NumPy and torch after the block."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         yield
@@ -34,7 +35,7 @@ def _same_random_state(device: torch.device) -> Iterator[None]:
 
 
 def _check_classes(teachers: Mapping[str, FrozenTeacher], dataset: Any) -> None:
-    """Raise if a head of a teacher has not as many classes as the data set."""
+    """Raise if a teacher's head and the data set have different numbers of classes."""
     heads = {
         f'teacher.{prefix}{name}': head
         for prefix, teacher in teachers.items()
@@ -45,14 +46,14 @@ def _check_classes(teachers: Mapping[str, FrozenTeacher], dataset: Any) -> None:
         for key, head in heads.items():
             if classes is not None and head.num_classes != len(classes):
                 raise ValueError(
-                    f'TeacherEvaluationHook: expected a teacher of the {len(classes)} classes of '
+                    f'TeacherEvaluationHook: expected a teacher with the {len(classes)} classes of '
                     f'the validation set, got {key} ({type(head).__name__}) with num_classes='
                     f'{head.num_classes}; leave the hook out'
                 )
 
 
 def _readable(sample: Any) -> Any:
-    """A prediction as a dict without bfloat16, which NumPy and so most metrics do not know."""
+    """Return a prediction as a dict with float32 for bfloat16, which NumPy does not have."""
     if isinstance(sample, BaseDataElement):
         sample = sample.to_dict()
     return apply_to(
@@ -63,7 +64,7 @@ def _readable(sample: Any) -> Any:
 
 
 def _evaluate(teacher: FrozenTeacher, loop: Any, device: torch.device) -> dict[str, float]:
-    """The metrics, as far as they are numbers, of a teacher over a validation loop's data."""
+    """Return the teacher's metrics that are numbers, on the data of a validation loop."""
     teacher.model.to(device)
     for batch in loop.dataloader:
         with autocast(enabled=loop.fp16):
@@ -75,31 +76,31 @@ def _evaluate(teacher: FrozenTeacher, loop: Any, device: torch.device) -> dict[s
 
 @HOOKS.register_module()
 class TeacherEvaluationHook(Hook):
-    """Evaluate the teacher before training as the student is evaluated, and show both together.
+    """Evaluate the teacher before training, and log its metrics beside the student's.
 
-    The teacher predicts on the images of the validation loader as they are loaded for the student,
-    with its own data preprocessor and precision; ``val_evaluator`` measures. Its metrics are logged
-    at step 0 as ``teacher/NAME``, those of several teachers as ``teacher/MEMBER/NAME``, and stand
-    beside the student's in a line after each validation. They are saved in the checkpoints: a
-    resumed run takes them from there. Measuring leaves the random state, and so the training, as
-    it is. The validation set is built a second time, for as long as the teacher is evaluated.
+    The teacher predicts on the student's validation images, with its own data preprocessor and
+    precision, and ``val_evaluator`` computes the metrics. The hook logs them at step 0 as
+    ``teacher/NAME`` (several teachers: ``teacher/MEMBER/NAME``), and beside the student's in a
+    line after each validation. Checkpoints hold the metrics, so a resumed run does not evaluate
+    again. The hook restores the random state, so it does not change the training. It builds the
+    validation set a second time and drops it after the evaluation.
 
     Raises:
-        ValueError: Before training, if the model has no teacher, the run no validation, or a
-            teacher another number of classes than the validation set.
+        ValueError: Before training, if the model has no teacher, the run has no validation, or a
+            teacher has another number of classes than the validation set.
 
     Example:
         >>> custom_hooks = [dict(type='mmkd.TeacherEvaluationHook')]
     """
 
-    priority = 'LOW'  # after the check of the data, and after the student's metrics are logged
+    priority = 'LOW'  # after DataCheckHook, and after the log of the student's metrics
 
     def __init__(self) -> None:
         self.metrics: dict[str, dict[str, float]] = {}
 
-    def before_train(self, runner) -> None:
-        """Evaluate all teachers, or take their metrics from the resumed checkpoint."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    def before_train(self, runner: Runner) -> None:
+        """Evaluate all teachers, or read their metrics from the resumed checkpoint."""
+        model = unwrap_model(runner.model)
         if not hasattr(model, 'teacher'):
             raise ValueError(
                 'TeacherEvaluationHook: expected a model with a teacher, got '
@@ -112,7 +113,7 @@ class TeacherEvaluationHook(Hook):
         saved = runner.message_hub.get_info(_SAVED) if runner.iter > 0 else None
         self.metrics = saved or self._measure(runner, teachers, next(model.parameters()).device)
 
-    def after_val_epoch(self, runner, metrics: Mapping[str, Any] | None = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         """Log the metrics of student and teachers in one line."""
         parts = []
         for name, value in (metrics or {}).items():
@@ -124,11 +125,11 @@ class TeacherEvaluationHook(Hook):
             runner.logger.info('  '.join(parts))
 
     def _measure(
-        self, runner, teachers: Mapping[str, FrozenTeacher], device: torch.device
+        self, runner: Runner, teachers: Mapping[str, FrozenTeacher], device: torch.device
     ) -> dict[str, dict[str, float]]:
         measured = {}
         with _same_random_state(device):
-            # A loop of its own: no worker, sampler or metric of the student's has run before.
+            # A new loop, so the student's workers, sampler and metrics have not run before.
             loop = runner.build_val_loop(dict(runner.cfg.get('val_cfg') or {}))
             for prefix, teacher in teachers.items():
                 who = f'teacher/{prefix[:-1]}'.rstrip('/')

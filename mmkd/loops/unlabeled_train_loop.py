@@ -1,4 +1,4 @@
-"""Training with a second loader of unlabeled images."""
+"""Training with a second loader for unlabeled images."""
 
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -12,20 +12,20 @@ from mmkd.registry import LOOPS
 
 @LOOPS.register_module()
 class UnlabeledTrainLoop(EpochBasedTrainLoop):
-    """Epochs over the labeled data, each batch with one of unlabeled images beside it.
+    """Train on epochs of labeled data, with one batch of unlabeled images in each step.
 
-    The algorithm is :class:`~mmkd.algorithms.UnlabeledDistill`. The unlabeled loader starts anew,
-    in another order, each epoch and whenever it is through. Its batch size is its own.
+    Use it with :class:`~mmkd.algorithms.UnlabeledDistill`. The unlabeled loader restarts in
+    another order each epoch, and whenever it runs out of images. It has its own batch size.
 
     Args:
         runner: The runner.
         dataloader: The labeled data, ``train_dataloader`` of the config.
-        unlabeled_dataloader: A data loader or its config, as ``train_dataloader``; labels in it
-            are not looked at.
-        **kwargs: As for ``EpochBasedTrainLoop`` (``max_epochs``, ``val_interval``, ...).
+        unlabeled_dataloader: A data loader or its config, like ``train_dataloader``. Its labels
+            are ignored.
+        **kwargs: Arguments of ``EpochBasedTrainLoop`` (``max_epochs``, ``val_interval``, ...).
 
     Raises:
-        ValueError: If the unlabeled loader gives no batch.
+        ValueError: If the unlabeled loader has no batch.
     """
 
     def __init__(
@@ -57,6 +57,6 @@ class UnlabeledTrainLoop(EpochBasedTrainLoop):
         sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
         for passes in count():
             if hasattr(sampler, 'set_epoch'):
-                # Other numbers than those of any later epoch's first pass.
+                # No later epoch uses the same number for its first pass.
                 sampler.set_epoch(self.epoch + passes * self.max_epochs)
             yield from loader

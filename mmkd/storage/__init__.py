@@ -1,1 +1,1 @@
-"""Files of a run: checkpoints that are read safely, and writes that are whole or absent."""
+"""Files of a run: safe reading of checkpoints, atomic writing."""

@@ -9,43 +9,19 @@ from typing import Any
 import torch
 
 
-def _fsync_directory(directory: Path) -> None:
-    """Make a rename in ``directory`` survive a power cut (POSIX; elsewhere the system does)."""
-    if os.name != 'posix':
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _explain(error: OSError, path: Path, size: int) -> OSError:
-    """The same error, with the file, the bytes it needs and the bytes that are free."""
-    try:
-        free = f'{shutil.disk_usage(path.parent).free} bytes free'
-    except OSError:
-        free = 'free space unknown'
-    message = (
-        f'{error.strerror or error}: {path.name} needs {size} bytes ({free}); '
-        'nothing was replaced or removed'
-    )
-    return OSError(error.errno, message, str(path))
-
-
 def write_atomically(data: bytes, path: str | Path) -> None:
     """Write ``data`` to a temporary file beside ``path``, flush it to disk, then rename it.
 
     Args:
         data: The whole content.
-        path: The target; its directory is made where it is missing.
+        path: The target. Missing parent directories are created.
 
     Raises:
         OSError: With the original ``errno`` (``ENOSPC`` on a full disk), the file, the bytes
-            needed and free. The temporary file is gone and an older ``path`` is intact.
+            needed and the bytes free. The temporary file is gone and an older ``path`` is intact.
     """
     path = Path(path)
-    # A fixed name: what a killed run leaves behind is overwritten by the next attempt.
+    # The name is fixed, so the next attempt overwrites what a killed run leaves behind.
     temporary = path.with_name(f'{path.name}.tmp')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,3 +43,27 @@ def save_atomically(content: Any, path: str | Path) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_atomically(buffer.getvalue(), path)
+
+
+def _fsync_directory(directory: Path) -> None:
+    """Make a rename survive a power cut (only POSIX needs this)."""
+    if os.name != 'posix':
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _explain(error: OSError, path: Path, size: int) -> OSError:
+    """Return the same error with the file, the bytes it needs and the bytes free."""
+    try:
+        free = f'{shutil.disk_usage(path.parent).free} bytes free'
+    except OSError:
+        free = 'free space unknown'
+    message = (
+        f'{error.strerror or error}: {path.name} needs {size} bytes ({free}); '
+        'nothing was replaced or removed'
+    )
+    return OSError(error.errno, message, str(path))

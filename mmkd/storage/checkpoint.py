@@ -1,5 +1,6 @@
-"""Read checkpoints safely, and load all of one or stop with what did not match."""
+"""Read checkpoints safely, and load them completely or not at all."""
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,16 +12,16 @@ MAX_LISTED = 10
 
 
 class CheckpointMismatchError(ValueError):
-    """A checkpoint's tensors are not those of the model."""
+    """The checkpoint's tensors do not match the model."""
 
 
 def read_checkpoint(path: str) -> dict:
-    """Read a checkpoint (a file or a URL) onto the CPU without ever running code of it.
+    """Read a checkpoint from a file or URL onto the CPU. Code in the file never runs.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         OSError: If the file or URL cannot be fetched.
-        ValueError: If the file is truncated, no checkpoint, or holds more than plain data.
+        ValueError: If the file is truncated, is no checkpoint, or holds more than plain data.
     """
     local = Path(path).expanduser()
     if '://' not in path and not local.is_file():
@@ -45,7 +46,7 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     """Read the state dict of a checkpoint (see :func:`read_checkpoint`).
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If the checkpoint has no state dict.
     """
     checkpoint = read_checkpoint(path)
     state_dict = checkpoint.get('state_dict', checkpoint)
@@ -55,38 +56,18 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     return {name.removeprefix('module.'): value for name, value in state_dict.items()}
 
 
-def _listed(title: str, rows: list[str]) -> str:
-    shown = [f'\n  {row}' for row in rows[:MAX_LISTED]]
-    more = f'\n  ... and {len(rows) - MAX_LISTED} more' if len(rows) > MAX_LISTED else ''
-    return f'\n{title} ({len(rows)}):' + ''.join(shown) + more if rows else ''
-
-
-def _check_numbers(state_dict: Mapping[str, Tensor], source: str) -> None:
-    # Infinity passes: a buffer may be infinite on purpose.
-    bad = [
-        name
-        for name, value in state_dict.items()
-        if value.is_floating_point() and value.isnan().any()
-    ]
-    if bad:
-        raise ValueError(
-            f'checkpoint: expected numbers in {source}, got NaN; did its training diverge?'
-            + _listed('NaN', bad)
-        )
-
-
 def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
-    """Load ``state_dict`` into ``model``; every tensor has to fit.
+    """Load ``state_dict`` into ``model``. Every tensor has to fit.
 
     Args:
         model: The model.
-        state_dict: Its tensors. Missing counters of batch normalization (absent in files of
-            PyTorch before 1.0) are tolerated.
-        source: Named in the error.
+        state_dict: Its tensors. Counters of batch normalization may be missing, as they are in
+            files of PyTorch before 1.0.
+        source: Name of the file, for errors.
 
     Raises:
-        CheckpointMismatchError: Lists tensors missing, unexpected and of another shape.
-        ValueError: Lists tensors that hold NaN, as those of a diverged run do.
+        CheckpointMismatchError: Lists tensors that are missing, unexpected or of another shape.
+        ValueError: Lists tensors with NaN, which a diverged run leaves behind.
     """
     _check_numbers(state_dict, source)
     own = model.state_dict()
@@ -98,7 +79,7 @@ def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) ->
     fitting = {name: value for name, value in state_dict.items() if name not in different}
     mismatch = f'checkpoint: {source} does not match {type(model).__name__}'
     try:
-        # The model's own loading hooks may rename keys, so only they can tell what is missing.
+        # The model's loading hooks may rename keys, so only they can tell what is missing.
         missing, unexpected = model.load_state_dict(fitting, strict=False)
     except RuntimeError as error:  # the shape of a renamed tensor
         raise CheckpointMismatchError(f'{mismatch}\n{error}') from error
@@ -116,19 +97,47 @@ def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) ->
         )
 
 
-def assert_unchanged(model: nn.Module, reference: Mapping[str, Tensor]) -> None:
-    """Raise if a tensor of ``model`` is no longer what was loaded.
+def checksums(model: nn.Module) -> dict[str, int]:
+    """Return the CRC-32 of the bytes of each tensor in the model's state dict.
+
+    The value does not depend on the device or the memory format. Tensors on a GPU are copied to
+    the CPU one at a time.
+    """
+    return {
+        name: zlib.crc32(value.cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+        for name, value in model.state_dict().items()
+    }
+
+
+def assert_unchanged(model: nn.Module, reference: Mapping[str, int]) -> None:
+    """Raise if tensors of ``model`` do not have the :func:`checksums` in ``reference``.
 
     Raises:
         RuntimeError: Names the tensors.
     """
-    changed = [
-        name
-        for name, value in model.state_dict().items()
-        if not torch.equal(value.cpu(), reference[name])
-    ]
+    changed = [name for name, value in checksums(model).items() if value != reference[name]]
     if changed:
         raise RuntimeError(
             'teacher: its weights changed between loading and the first step'
             + _listed('changed', changed)
         )
+
+
+def _check_numbers(state_dict: Mapping[str, Tensor], source: str) -> None:
+    # Infinity passes: a buffer may be infinite on purpose.
+    bad = [
+        name
+        for name, value in state_dict.items()
+        if value.is_floating_point() and value.isnan().any()
+    ]
+    if bad:
+        raise ValueError(
+            f'checkpoint: expected numbers in {source}, got NaN; did its training diverge?'
+            + _listed('NaN', bad)
+        )
+
+
+def _listed(title: str, rows: list[str]) -> str:
+    shown = [f'\n  {row}' for row in rows[:MAX_LISTED]]
+    more = f'\n  ... and {len(rows) - MAX_LISTED} more' if len(rows) > MAX_LISTED else ''
+    return f'\n{title} ({len(rows)}):' + ''.join(shown) + more if rows else ''

@@ -1,4 +1,4 @@
-"""Teachers: frozen models that are recorded while the student trains."""
+"""Teachers: frozen models whose outputs are recorded while the student trains."""
 
 from mmkd.teachers.ensemble import TeacherEnsemble, build_teacher
 from mmkd.teachers.frozen_teacher import FrozenTeacher

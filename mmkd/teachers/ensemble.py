@@ -11,17 +11,17 @@ from mmkd.teachers.frozen_teacher import FrozenTeacher
 
 
 class TeacherEnsemble:
-    """Frozen teachers that see the same batch; to recorders, one model with a part for each.
+    """Several frozen teachers that see the same batch.
 
-    The module ``neck`` of the teacher ``first`` is recorded as ``first.neck``. They may differ in
-    architecture, width, normalization and classes.
+    To recorders they are one model with one part a teacher: ``first.neck`` is the ``neck`` of the
+    teacher ``first``. Teachers may differ in architecture, width, normalization and classes.
 
     Args:
         members: Teachers by name, built or as their configs (see
             :meth:`FrozenTeacher.from_config`).
 
     Raises:
-        ValueError: If there is none, or a name holds a dot.
+        ValueError: If there are no teachers, or a name contains a dot.
     """
 
     def __init__(self, members: Mapping[str, FrozenTeacher | Mapping[str, Any]]) -> None:
@@ -38,20 +38,20 @@ class TeacherEnsemble:
         self.model = nn.ModuleDict({name: t.model for name, t in self.members.items()})
 
     def by_prefix(self) -> dict[str, FrozenTeacher]:
-        """Each single teacher by the prefix of its modules' names."""
+        """Return each single teacher by the prefix of its modules' names."""
         return {f'{name}.': teacher for name, teacher in self.members.items()}
 
     def set_input_preprocessor(self, student_preprocessor: nn.Module | None) -> None:
-        """Expect batches made by the student's data preprocessor."""
+        """Expect batches from the student's data preprocessor."""
         for teacher in self.members.values():
             teacher.set_input_preprocessor(student_preprocessor)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights of all."""
+        """Return the weights of all teachers."""
         return self.model.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], source: str) -> None:
-        """Replace the weights of all, by those of a checkpoint that was saved with them."""
+        """Replace all weights with those that a checkpoint saved with the student."""
         for prefix, teacher in self.by_prefix().items():
             own = {
                 name.removeprefix(prefix): value
@@ -61,7 +61,7 @@ class TeacherEnsemble:
             teacher.load_state_dict(own, source)
 
     def __deepcopy__(self, memo: dict) -> 'TeacherEnsemble':
-        return self  # as a single teacher
+        return self  # see FrozenTeacher
 
     def __call__(
         self,
@@ -85,7 +85,7 @@ Teacher = FrozenTeacher | TeacherEnsemble
 
 
 def build_teacher(teacher: Teacher | Mapping[str, Any]) -> Teacher:
-    """Build one or several teachers; built ones are returned.
+    """Build one or several teachers. Return teachers that are built already.
 
     Args:
         teacher: The config of one teacher, or ``dict(members=dict(first=..., second=...))``.

@@ -1,9 +1,9 @@
-"""A teacher that never learns, moves or is saved by accident."""
+"""A teacher with frozen weights, which no optimizer, checkpoint or DDP wrapper sees."""
 
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from mmengine.logging import print_log
@@ -14,42 +14,45 @@ from torch import Tensor, nn
 from mmkd.models.building import build_model
 from mmkd.models.compilation import begin_step, compile_features
 from mmkd.models.multi_view import Views, all_views
-from mmkd.storage.checkpoint import assert_unchanged, load_all, read_state_dict
+from mmkd.storage.checkpoint import assert_unchanged, checksums, load_all, read_state_dict
 from mmkd.teachers.renormalize import Renormalize
 
-MODES = ('features', 'tensor', 'loss')
-# What a teacher's config has beside those of its model.
-ARGUMENTS = ('checkpoint', 'precision', 'mode', 'compile', 'channels_last')
+Mode = Literal['features', 'tensor', 'loss']
+Precision = Literal['fp32', 'fp16', 'bf16']
+MODES = get_args(Mode)
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
+# The keys of a teacher's config that are not arguments of its model.
+ARGUMENTS = ('checkpoint', 'precision', 'mode', 'compile', 'channels_last')
 
 
 class FrozenTeacher:
     """A model in eval mode, without gradients, outside the student's module tree.
 
-    It is not an ``nn.Module``: what owns it neither optimizes nor saves nor synchronizes nor
-    copies it. The model follows the device of its inputs.
+    It is not an ``nn.Module``, so its owner does not optimize, save, synchronize or copy it. The
+    model follows the device of its inputs.
 
     Args:
         model: A model, which is frozen in place; or its config: ``cfg_path`` and overrides, or
             ``type`` and arguments (see :func:`mmkd.models.building.build_model`).
-        checkpoint: Path or URL of its weights; every tensor has to match. ``None`` keeps the
-            weights of a built model, else the initialization that the model's config names (with
-            a warning).
-        precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``; ``None`` follows the student's autocast.
-        mode: What to run: ``'features'`` (backbone and neck), ``'tensor'`` (the network
-            without losses and post-processing), ``'loss'`` (as in training); ``None`` (default)
-            leaves the choice to the algorithm: the least that produces what is recorded.
-        compile: Compile backbone and neck: True, or arguments of :func:`torch.compile`. Those that
-            use CUDA graphs need :func:`mmkd.models.compilation.begin_step` before each step.
-        channels_last: Keep weights and images in memory pixel by pixel, in which convolutions are
-            faster on a CPU, and on a GPU in half precision. Shapes and values stay, but what is
-            recorded lies in memory so, too: a loss that calls ``view`` on maps raises, as
+        checkpoint: Path or URL of the weights. Every tensor has to match. ``None`` keeps the
+            weights of a built model. For a config, it keeps the initialization that the config
+            names, with a warning.
+        precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``. ``None`` follows the student's autocast.
+        mode: What to run: ``'features'`` (backbone and neck), ``'tensor'`` (the network without
+            losses and post-processing) or ``'loss'`` (as in training). ``None`` (default) lets
+            the algorithm choose the cheapest mode that runs all recorded modules.
+        compile: Compile backbone and neck: True, or a dict of arguments of :func:`torch.compile`.
+            If they use CUDA graphs, call :func:`mmkd.models.compilation.begin_step` before each
+            step.
+        channels_last: Use the channels_last memory format for weights and images. It makes
+            convolutions faster on a CPU, and on a GPU in half precision. Shapes and values stay.
+            Recorded maps have the format, too: a loss that calls ``view`` on them raises, as
             MMRazor's ``ChannelWiseDivergence`` does. Defaults to False.
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
-        ValueError: If it is truncated or does not match, or an argument is not one of those
-            above.
+        ValueError: If the checkpoint is truncated or does not match, or an argument is not one of
+            those above.
     """
 
     def __init__(
@@ -57,8 +60,8 @@ class FrozenTeacher:
         model: BaseModel | Mapping[str, Any],
         checkpoint: str | None = None,
         *,
-        precision: str | None = None,
-        mode: str | None = None,
+        precision: Precision | None = None,
+        mode: Mode | None = None,
         compile: bool | Mapping[str, Any] = False,
         channels_last: bool = False,
     ) -> None:
@@ -74,7 +77,7 @@ class FrozenTeacher:
         if channels_last:
             self.model.to(memory_format=torch.channels_last)
         for module in self.model.modules():
-            # A recorded output must not be overwritten by the activation after it.
+            # The activation after a recorded output must not overwrite it.
             if getattr(module, 'inplace', False):
                 module.inplace = False
         self._renormalize = Renormalize(None, None)
@@ -84,40 +87,36 @@ class FrozenTeacher:
             self.model.init_weights()
             warning = 'teacher: no checkpoint, it keeps its initial weights'
             print_log(warning, 'current', level=logging.WARNING)
-        self._remember()
+        self._loaded: dict[str, int] | None = checksums(self.model)  # None: verified already
         compile_features(self.model, compile)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> 'FrozenTeacher':
-        """Build from one flat dict: the arguments of this class beside those of the model."""
+        """Build from one flat dict with arguments of this class and of the model."""
         model = dict(config)
         own = {name: model.pop(name) for name in ARGUMENTS if name in model}
         return cls(model, **own)
 
-    def _remember(self) -> None:
-        state = self.model.state_dict()
-        self._reference: dict[str, Tensor] | None = {k: v.cpu().clone() for k, v in state.items()}
-
     def state_dict(self) -> dict[str, Tensor]:
-        """The model's weights."""
+        """Return the model's weights."""
         return self.model.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], source: str) -> None:
-        """Replace all weights, by those of a checkpoint that was saved with its teacher."""
+        """Replace all weights with those that a checkpoint saved with the student."""
         load_all(self.model, state_dict, source)
-        self._remember()
+        self._loaded = checksums(self.model)
 
     def by_prefix(self) -> dict[str, 'FrozenTeacher']:
-        """Each single teacher by the prefix of its modules' names: itself, with none."""
+        """Return each single teacher by the prefix of its modules' names: itself, with none."""
         return {'': self}
 
     def set_input_preprocessor(self, student_preprocessor: nn.Module | None) -> None:
-        """Expect batches made by the student's data preprocessor, and renormalize them."""
+        """Expect batches from the student's data preprocessor, and renormalize them."""
         own = getattr(self.model, 'data_preprocessor', None)
         self._renormalize = Renormalize(student_preprocessor, own)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
-        return self  # a copy of the student (an EMA, say) is taught by the same teacher
+        return self  # a copy of the student (such as an EMA) shares the teacher
 
     def __call__(
         self,
@@ -135,7 +134,7 @@ class FrozenTeacher:
                 :func:`mmkd.models.multi_view.all_views`.
 
         Returns:
-            What the model returns; usually only what was recorded on the way matters.
+            What the model returns. Distillation usually reads only the recorded outputs.
         """
 
         def run(model: BaseModel, images: Tensor) -> Any:
@@ -147,7 +146,7 @@ class FrozenTeacher:
         return self.apply(run, inputs, data_samples)
 
     def extract_feat(self, inputs: Tensor) -> Any:
-        """Run backbone and neck alone, on images (B, 3, H, W) of which nothing else is known."""
+        """Run only backbone and neck on images (B, 3, H, W) without data samples."""
         return self.apply(lambda model, images: model.extract_feat(images), inputs)
 
     @torch.no_grad()
@@ -157,9 +156,9 @@ class FrozenTeacher:
         inputs: Tensor,
         data_samples: Sequence[BaseDataElement] | None = None,
     ) -> Any:
-        """Call ``function(model, images)`` with the student's batch as the teacher knows images.
+        """Call ``function(model, images)`` with the batch in the teacher's normalization.
 
-        It runs without gradients, in the teacher's precision.
+        The function runs without gradients, in the teacher's precision.
 
         Args:
             function: What to run.
@@ -169,16 +168,20 @@ class FrozenTeacher:
         Returns:
             What the function returns.
         """
-        images = self._prepare(inputs, data_samples)
+        if self._loaded is not None:  # verify the weights at the first step
+            assert_unchanged(self.model, self._loaded)
+            self._loaded = None
+        if next(self.model.parameters()).device != inputs.device:
+            self.model.to(inputs.device)
+        images = self._renormalize(inputs, data_samples)
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast(images.device.type):
             return function(self.model, images)
 
     @torch.no_grad()
     def predict(self, batch: Any) -> Any:
-        """Predict on a batch as a loader gives it, by the teacher's own data preprocessor.
-
-        Args:
-            batch: Of a validation loader.
+        """Predict on a batch of a validation loader, with the teacher's own data preprocessor.
 
         Returns:
             The predicted samples, in the teacher's precision.
@@ -187,20 +190,6 @@ class FrozenTeacher:
             begin_step()
         with self._autocast(next(self.model.parameters()).device.type):
             return self.model.test_step(batch)
-
-    def _prepare(
-        self, inputs: Tensor, data_samples: Sequence[BaseDataElement] | None = None
-    ) -> Tensor:
-        """Verify the weights at the first step, follow the device, and convert the images."""
-        if self._reference is not None:
-            assert_unchanged(self.model, self._reference)
-            self._reference = None
-        if next(self.model.parameters()).device != inputs.device:
-            self.model.to(inputs.device)
-        images = self._renormalize(inputs, data_samples)
-        if self.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return images
 
     def _autocast(self, device: str) -> contextlib.AbstractContextManager:
         if self.precision is None:

@@ -1,4 +1,4 @@
-"""From the student's preprocessed batch to the one the teacher was trained on."""
+"""Convert batches from the student's normalization to the teacher's."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def _statistics(preprocessor: nn.Module | None) -> tuple[Tensor, Tensor, bool, float]:
-    """Mean, std (C,), whether channels are swapped, and the padding value, of a preprocessor."""
+    """Return a preprocessor's mean (C,), std (C,), whether it swaps channels, and padding value."""
     swapped = bool(
         getattr(preprocessor, '_channel_conversion', False)
         or getattr(preprocessor, 'to_rgb', False)
@@ -21,13 +21,13 @@ def _statistics(preprocessor: nn.Module | None) -> tuple[Tensor, Tensor, bool, f
 
 
 class Renormalize:
-    """Undo one data preprocessor's normalization and apply another's, per channel.
+    """Undo one data preprocessor's normalization and apply another's, channel by channel.
 
-    Works on the finished batch, so both models see the same augmentation, mixing and padding.
+    This works on the finished batch, so both models see the same augmentation, mixing and padding.
 
     Args:
         student: The preprocessor that made the batch.
-        teacher: The preprocessor whose output is wanted.
+        teacher: The preprocessor that the teacher was trained with.
     """
 
     def __init__(self, student: nn.Module | None, teacher: nn.Module | None) -> None:
@@ -49,11 +49,11 @@ class Renormalize:
 
         Args:
             inputs: (B, 3, H, W), made by the student's preprocessor.
-            data_samples: Their ``img_shape`` tells image from padding, which keeps the teacher's
-                padding value; without them everything counts as image.
+            data_samples: Their ``img_shape`` separates the image from its padding. Padding gets
+                the teacher's padding value. Without samples, everything counts as image.
 
         Returns:
-            (B, 3, H, W); the same tensor if both preprocessors agree.
+            (B, 3, H, W). If both preprocessors agree, this is the same tensor.
 
         Raises:
             ValueError: If the images do not have three channels.
@@ -62,8 +62,8 @@ class Renormalize:
             return inputs
         if inputs.dim() != 4 or inputs.size(1) != 3:
             raise ValueError(
-                "teacher: its normalization differs from the student's, which needs images "
-                f'(B, 3, H, W), got {tuple(inputs.shape)}'
+                f'teacher: expected images (B, 3, H, W), got {tuple(inputs.shape)}; they are '
+                'renormalized, because student and teacher have different data preprocessors'
             )
         images = inputs.flip(1) if self.swap else inputs
         scale, shift = (t.to(inputs.device, inputs.dtype) for t in (self.scale, self.shift))

@@ -50,6 +50,14 @@ def test_factor_over_time(schedule, expected):
         assert model.loss_factors == pytest.approx({'loss_feature': factor}, abs=1e-12)
 
 
+def test_a_short_name_means_the_same_loss():
+    model = distilling()
+    run_hook(LossScheduleHook({'feature': {'warmup': 4}}), model, [1])
+    assert model.loss_factors == {'loss_feature': 1 / 16}
+    with pytest.raises(ValueError, match=r'expected each loss once, got .*loss_feature'):
+        LossScheduleHook({'feature': {}, 'loss_feature': {}})
+
+
 def distilling(*losses):
     """A student with one connector a loss; with none, the loss ``loss_feature`` alone."""
     if not losses:
@@ -203,7 +211,9 @@ def test_in_iterations(toy_runner):
 def test_loop_without_epochs(toy_runner):
     train_cfg = {'by_epoch': False, 'max_iters': 7}
     runner = scheduled(toy_runner, distilling('loss_b'), train_cfg=train_cfg, param_scheduler=None)
-    with pytest.raises(ValueError, match='by_epoch: expected False, as an iteration-based loop'):
+    with pytest.raises(
+        ValueError, match='by_epoch: expected False, because an iteration-based loop'
+    ):
         runner.train()
 
 

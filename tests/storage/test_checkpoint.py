@@ -13,6 +13,7 @@ from torch import nn
 from mmkd.storage.checkpoint import (
     CheckpointMismatchError,
     assert_unchanged,
+    checksums,
     load_all,
     read_checkpoint,
     read_state_dict,
@@ -239,7 +240,7 @@ def test_load_all_names_tensors_that_are_not_numbers():
     state['norm.running_var'][0] = float('nan')
     state['conv.bias'][0] = float('inf')  # may be on purpose
     net = Net()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
+    before = checksums(net)
     with pytest.raises(ValueError, match='got NaN') as caught:
         load_all(net, state, 'net.pth')
     assert str(caught.value) == (
@@ -280,8 +281,41 @@ def test_load_all_honours_the_loading_hooks_of_the_model():
 
 def test_assert_unchanged_names_what_moved():
     net = Net()
-    reference = {name: value.clone() for name, value in net.state_dict().items()}
+    reference = checksums(net)
     assert_unchanged(net, reference)
     net.norm.running_var += 1
     with pytest.raises(RuntimeError, match=r'changed \(1\):\n  norm\.running_var$'):
         assert_unchanged(net, reference)
+
+
+def buffers(**tensors):
+    module = nn.Module()
+    for name, value in tensors.items():
+        module.register_buffer(name, value)
+    return module
+
+
+@pytest.mark.parametrize(
+    'dtype',
+    [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool],
+)
+@pytest.mark.parametrize('shape', [(), (3, 4, 5, 6)])
+def test_checksums_of_every_type_see_one_changed_element(dtype, shape):
+    value = torch.zeros(shape, dtype=dtype)
+    (before,) = checksums(buffers(value=value)).values()
+    value.view(-1)[-1] = 1
+    assert checksums(buffers(value=value))['value'] != before
+
+
+def test_checksums_see_swapped_elements_and_the_last_bit():
+    value = torch.randn(64, 32)
+    swapped, nudged = value.flip(0), value.clone()
+    nudged[5, 7] = torch.nextafter(nudged[5, 7], torch.tensor(torch.inf))
+    assert len({*checksums(buffers(a=value, b=swapped, c=nudged)).values()}) == 3
+
+
+def test_checksums_do_not_depend_on_the_memory_format():
+    value = torch.randn(2, 3, 4, 5)
+    copies = dict(a=value, b=value.to(memory_format=torch.channels_last), c=torch.empty(0))
+    found = checksums(buffers(**copies))
+    assert found['a'] == found['b'] != found['c']

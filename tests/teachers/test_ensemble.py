@@ -61,7 +61,7 @@ def test_each_runs_no_further_than_it_is_recorded(images):
     source = {'first': 'neck', 'second': 'bbox_head'}
     model = algorithm({'feature': {'type': 'mmkd.EnsembleOutputs', 'source': source}})
     members = model.teacher.members
-    assert {name: t.forward for name, t in members.items()} == {
+    assert {name: t.mode for name, t in members.items()} == {
         'first': 'features',
         'second': 'tensor',
     }
