@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from mmkd.functional import fitting_patch_size, pcka, to_patches
-from mmkd.functional.kernel_alignment.patches import PatchLayout
+from mmkd.functional.kernel_alignment.patches import Patching
 from mmkd.functional.kernel_alignment.pcka import whole_pcka
 
 CHANNELS, PATCH, MIN_PATCHES = 256, 16, 4
@@ -40,7 +40,7 @@ def ours(student: Tensor, teacher: Tensor) -> Tensor:
 def all_at_once(student: Tensor, teacher: Tensor) -> Tensor:
     """The plain computation, which is ours where maps are small."""
     patch_size = patch_size_of(student)
-    return 1 - whole_pcka(student, teacher, PatchLayout(patch_size, 'channel', 'resize'))
+    return 1 - whole_pcka(student, teacher, Patching(patch_size, 'channel', 'resize'))
 
 
 def indexing_loop(student: Tensor, teacher: Tensor) -> Tensor:

@@ -1,18 +1,15 @@
 """The mathematics of distillation: pure functions on tensors. Imports torch only."""
 
-from mmkd.functional.alignment import alignment
+from mmkd.functional.cckd import correlation, correlation_congruence
 from mmkd.functional.cmkd import cmkd
-from mmkd.functional.congruence import correlation, correlation_congruence
-from mmkd.functional.contrastive import supervised_contrastive
-from mmkd.functional.feature_kernel import feature_kernel, feature_kernel_distance
+from mmkd.functional.dlkd import alignment, knowledge_correlation, rotations, supervised_contrastive
+from mmkd.functional.fkd import feature_kernel, feature_kernel_distance
 from mmkd.functional.kernel_alignment.cka import cka
 from mmkd.functional.kernel_alignment.patches import fitting_patch_size, to_patches
 from mmkd.functional.kernel_alignment.pcka import pcka
-from mmkd.functional.knowledge_correlation import knowledge_correlation
 from mmkd.functional.mmd import mmd
 from mmkd.functional.ranking.rank_correlation import pearson, rank, spearman, zscore
 from mmkd.functional.ranking.soft_rank import soft_rank
-from mmkd.functional.rotations import rotations
 
 __all__ = [
     'alignment',

@@ -1,4 +1,4 @@
-"""Argument checks shared by functional and losses."""
+"""Argument checks that several rooms share."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def check_same_shape(student: Tensor, teacher: Tensor, name: str = 'teacher') -> None:
-    """Raise ValueError, naming ``name``, unless both feature maps have one shape."""
+    """Raise ValueError, naming ``name``, unless both tensors have the same shape."""
     if student.shape != teacher.shape:
         raise ValueError(
             f"{name}: expected the student's shape {tuple(student.shape)}, "
@@ -16,7 +16,7 @@ def check_same_shape(student: Tensor, teacher: Tensor, name: str = 'teacher') ->
 
 
 def check_same_rows(x: Tensor, y: Tensor) -> None:
-    """Raise ValueError unless these are (..., N, P) and (..., N, Q)."""
+    """Raise ValueError unless the shapes are (..., N, P) and (..., N, Q)."""
     if x.ndim < 2:
         raise ValueError(f'x: expected a shape (..., N, P), got {tuple(x.shape)}')
     if y.ndim < 2 or y.shape[-2] != x.shape[-2]:
@@ -24,6 +24,13 @@ def check_same_rows(x: Tensor, y: Tensor) -> None:
             f'y: expected a shape (..., {x.shape[-2]}, Q) with as many rows as x, '
             f'got {tuple(y.shape)}'
         )
+
+
+def check_matrix(name: str, x: Tensor, rows: int | None = None) -> None:
+    """Raise ValueError, naming ``name``, unless ``x`` is (B, D), with ``rows`` rows if given."""
+    if x.ndim != 2 or (rows is not None and len(x) != rows):
+        expected = 'B' if rows is None else rows
+        raise ValueError(f'{name}: expected a shape ({expected}, D), got {tuple(x.shape)}')
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -40,7 +47,7 @@ def check_positive(name: str, value: float) -> None:
 
 def check_non_negative(name: str, value: float) -> None:
     """Raise ValueError, naming ``name``, unless ``value`` is a finite number >= 0."""
-    if not 0 <= value < float('inf'):
+    if not 0 <= value < math.inf:
         raise ValueError(f'{name}: expected a finite number >= 0, got {value!r}')
 
 
@@ -51,20 +58,20 @@ def check_positive_int(name: str, value: int) -> None:
 
 
 def check_level_indices(levels: Sequence[int]) -> None:
-    """Raise ValueError unless ``levels`` are distinct indices >= 0, at least one."""
+    """Raise ValueError unless ``levels`` are one or more distinct indices >= 0."""
     indices = [i for i in levels if isinstance(i, int) and i >= 0]
     if not indices or len(set(indices)) != len(levels):
         raise ValueError(f'levels: expected distinct indices >= 0, at least one, got {levels!r}')
 
 
 def check_has_level(name: str, features: tuple[Tensor, ...], level: int) -> None:
-    """Raise ValueError, naming ``name``, unless there is a level of this index."""
+    """Raise ValueError, naming ``name``, unless ``features`` has a level of this index."""
     if level >= len(features):
         raise ValueError(f'{name}: expected a level of index {level}, got {len(features)} levels')
 
 
 def as_levels(name: str, value: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The levels as a tuple; raise TypeError, naming ``name``, if they are no Tensors."""
+    """Return the levels as a tuple. Raise TypeError, naming ``name``, if one is not a Tensor."""
     features = (value,) if isinstance(value, Tensor) else value
     is_sequence = isinstance(features, tuple | list) and len(features) > 0
     if not is_sequence or not all(isinstance(feature, Tensor) for feature in features):

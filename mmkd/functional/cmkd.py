@@ -1,12 +1,12 @@
-"""Correlation matching of class probabilities and class ranks."""
+"""Correlation matching of class probabilities and class ranks (CMKD)."""
 
 import torch
 from torch import Tensor
 
 from mmkd.functional.checks import check_positive, check_same_shape
-from mmkd.functional.numerics import mean_or_zero, upcast
+from mmkd.functional.numerics import Reduction, reduce, upcast
 from mmkd.functional.ranking.rank_correlation import pearson, spearman, zscore
-from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH
+from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, RankMethod
 
 
 def cmkd(
@@ -16,48 +16,53 @@ def cmkd(
     tau: float = 4.0,
     primary_weight: float = 4.0,
     secondary_weight: float = 1.0,
-    rank: str = 'fast',
+    rank_method: RankMethod = 'fast',
     rank_strength: float = DEFAULT_STRENGTH,
     mean_entropy: Tensor | None = None,
+    reduction: Reduction = 'mean',
 ) -> Tensor:
-    r"""Distance of two networks' logits by Pearson and by Spearman correlation over the classes.
+    r"""Distance of logits by Pearson and Spearman correlation over the classes.
 
-    .. math::
-        L = \frac1B \sum_i \begin{cases}
-            \beta \, L_P^i + \gamma \, L_R^i & H_i \ge \bar H \\
-            \gamma \, L_P^i + \beta \, L_R^i & H_i < \bar H
-        \end{cases}
-        \qquad L_P = 1 - r(p^T, p^S), \quad L_R = 1 - \rho(\hat z^T, \hat z^S)
+    $$
+    L = \frac1B \sum_i \begin{cases}
+        w_1 \, L_P^i + w_2 \, L_R^i & H_i \ge \bar H \\
+        w_2 \, L_P^i + w_1 \, L_R^i & H_i < \bar H
+    \end{cases}
+    \qquad L_P = 1 - r(p^T, p^S), \quad L_R = 1 - \rho(\hat z^T, \hat z^S)
+    $$
 
-    with :math:`\hat z` the logits' z-scores, :math:`p = \mathrm{softmax}(\hat z / \tau)` and H the
-    entropy of the teacher's softmax: where it is unsure the student follows its probabilities,
-    where it is sure its ranking. Niu et al., "Efficient and Robust Knowledge Distillation from A
-    Stronger Teacher Based on Correlation Matching" (2024), eq. 9-16. (The sentence after eq. 15
-    says the opposite of eq. 16, and of the paper's motivation.)
+    $\hat z$ are the z-scores of the logits and $p = \mathrm{softmax}(\hat z / \tau)$. H is the
+    entropy of the teacher's softmax. Where the teacher is unsure, the student mostly follows its
+    probabilities. Where it is sure, the student mostly follows its ranking.
 
-    The ranks are those of the z-scores, not of the probabilities as printed: the order is the
-    same, but not what smoothing makes of it. The student's are soft and the teacher's exact, so
-    that L_R is 0 for equal logits only as far as soft ranks are exact: see :func:`spearman`.
+    Niu et al. 2024, eq. 9-16: <https://arxiv.org/abs/2410.06561>. The paper's sentence after
+    eq. 15 contradicts eq. 16 and the paper's motivation. This function follows eq. 16.
+
+    The paper ranks the probabilities. This function ranks the z-scores. The order is the same, but
+    the softmax shrinks the gaps between unlikely classes, and soft ranks would blur them. The
+    student's ranks are soft and the teacher's are exact, so L_R of equal logits is 0 only where
+    the soft ranks are exact. See ``spearman``.
 
     Args:
-        student: Logits, shape (B, C).
-        teacher: Logits, shape (B, C).
+        student: Logits. Shape (B, C).
+        teacher: Logits. Shape (B, C).
         tau: Temperature of both softmaxes of L_P.
-        primary_weight: Weight of the leading correlation of a sample.
-        secondary_weight: Weight of the other.
-        rank: How the student's ranks are made differentiable, ``'fast'`` or ``'pairwise'``; see
-            :func:`soft_rank`.
-        rank_strength: Their smoothing, in mean gaps between the student's logits; see there.
-        mean_entropy: Mean of :func:`entropy` over the teacher's samples, should they be more than
-            these; None means these.
+        primary_weight: w_1, the paper's beta. It weights the leading correlation of a sample.
+        secondary_weight: w_2, the paper's gamma. It weights the other correlation.
+        rank_method: How ``soft_rank`` ranks the student's logits: ``'fast'`` or ``'pairwise'``.
+        rank_strength: Smoothing of the soft ranks, in mean gaps between the student's logits.
+        mean_entropy: The threshold: a mean of ``entropy`` over teacher samples. None takes the
+            mean over this batch.
+        reduction: ``'mean'`` or ``'sum'`` over the samples, or ``'none'`` for one value a sample.
 
     Returns:
-        A scalar >= 0, in float32, or float64 if an argument is; 0 for no samples. A sample that
-        either network gives constant logits, as for C = 1, adds 0 without gradient.
+        A scalar >= 0, or shape (B,) for ``'none'``, in float32 (float64 for float64 inputs). The
+        mean of no samples is 0. A sample with constant logits in either network adds 0 and has no
+        gradient. With C = 1 this is every sample.
 
     Raises:
-        ValueError: If shapes differ from these, or ``tau``, ``rank`` or ``rank_strength`` is out
-            of its range.
+        ValueError: If the shapes are wrong, or ``tau``, ``rank_method``, ``rank_strength`` or
+            ``reduction`` is out of range.
 
     Example:
         >>> teacher = torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.5, 1.0]])
@@ -77,23 +82,23 @@ def cmkd(
         linear = 1 - pearson(
             (student_score / tau).softmax(-1), (teacher_score / tau).softmax(-1), degenerate=1.0
         )
-        # The raw logits have the z-scores' ranks, and no ties made by rounding.
-        ranking = 1 - spearman(student_score, teacher, rank_strength, rank, degenerate=1.0)
+        # The raw logits have the ranks of the z-scores, but no ties from rounding.
+        ranking = 1 - spearman(student_score, teacher, rank_strength, rank_method, degenerate=1.0)
         leading, other = linear.where(unsure, ranking), ranking.where(unsure, linear)
-        return mean_or_zero(primary_weight * leading + secondary_weight * other)
+        return reduce(primary_weight * leading + secondary_weight * other, reduction)
 
 
 def entropy(logits: Tensor) -> Tensor:
     """Entropy of the softmax of each row, in nats.
 
-    Niu et al. (2024), eq. 14.
+    Niu et al. 2024, eq. 14: <https://arxiv.org/abs/2410.06561>.
 
     Args:
         logits: Shape (..., C).
 
     Returns:
-        Shape (...), without gradient. Values are rounded to float32 and stored in float64, in
-        which the mean of equal ones is exact: none is below it by a rounding error.
+        Shape (...), without gradient, rounded to float32 and stored in float64. The mean of equal
+        entropies is then exact, so none of them falls below it by rounding.
 
     Example:
         >>> entropy(torch.zeros(1, 4)).exp()

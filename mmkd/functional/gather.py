@@ -1,4 +1,4 @@
-"""The rows of all processes, and means over them, with gradients."""
+"""Rows of all processes, and means and sums over them, with gradients."""
 
 from typing import Any
 
@@ -10,41 +10,50 @@ from torch import distributed as dist
 def gather_rows(x: Tensor) -> Tensor:
     """Concatenate ``x`` of all processes along its first dimension, in the order of their ranks.
 
-    Every process must go on to compute the same loss from the result. Then the gradients that
-    ``DistributedDataParallel`` averages over the processes are those of a single process with the
-    joined batch.
+    Every process must compute the same loss from the result. ``DistributedDataParallel`` then
+    averages the gradients to those of one process with the joined batch.
 
     Args:
-        x: Shape (b, ...); b may differ between processes and be 0, the rest may not differ.
+        x: Shape (b, ...). Processes may have different b, also 0. The other sizes must be equal.
 
     Returns:
-        Shape (B, ...), B the sum over the processes; ``x`` itself without a process group.
+        Shape (B, ...), where B sums b over the processes. Without a process group: ``x`` itself.
     """
     return _GatherRows.apply(x) if _several_processes() else x
 
 
 def mean_over_processes(mean: Tensor, rows: int) -> Tensor:
-    r"""Make the average over the processes of a mean over rows the mean over the rows of all.
+    r"""Weight a process's mean so that the average over the processes is the mean over all rows.
 
-    .. math::
-        \frac{b}{\frac1N \sum_{n=1}^{N} b_n} \cdot \mathrm{mean}
+    $$ \frac{b}{\frac1N \sum_{n=1}^{N} b_n} \cdot \mathrm{mean} $$
 
-    for N processes with b_n rows each. A process with fewer rows than the others then counts less,
-    in the gradients that ``DistributedDataParallel`` averages, too. Where all have as many
-    nothing changes.
+    N processes have b_n rows each. ``DistributedDataParallel`` averages gradients in the same way,
+    so a process with fewer rows counts less there, too.
 
     Args:
-        mean: Mean over the rows of this process, a floating-point scalar; 0 if it has none.
-        rows: Their number b.
+        mean: Mean over this process's b rows. A floating-point scalar, 0 for no rows.
+        rows: The number b.
 
     Returns:
-        A scalar; ``mean`` itself without a process group.
+        A scalar. Without a process group: ``mean`` itself.
     """
     if not _several_processes():
         return mean
     total = mean.new_tensor(rows)
     dist.all_reduce(total)
     return mean * (rows * dist.get_world_size() / total.clamp(min=1))
+
+
+def sum_over_processes(total: Tensor) -> Tensor:
+    """Multiply a process's sum so that the average over the processes is the sum over all.
+
+    Args:
+        total: Sum over this process's rows. A floating-point scalar.
+
+    Returns:
+        A scalar. Without a process group: ``total`` itself.
+    """
+    return total * dist.get_world_size() if _several_processes() else total
 
 
 def _several_processes() -> bool:
@@ -64,7 +73,7 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        # The sum over the processes of the same gradient, without sending it.
+        # All processes have the same gradient, so their sum needs no communication.
         return dist.get_world_size() * grad[ctx.start : ctx.start + ctx.rows]
 
 

@@ -9,23 +9,24 @@ from mmkd.functional.numerics import l2_normalize
 def mmd(x: Tensor, y: Tensor) -> Tensor:
     r"""Squared difference of the mean similarities of N things in two representations.
 
-    .. math::
-        \Bigl( \frac{1}{N^2} \sum_{ij} K_{ij} - \frac{1}{N^2} \sum_{ij} L_{ij} \Bigr)^2,
-        \qquad K_{ij} = \frac{\langle x_i, x_j \rangle}{\|x_i\| \|x_j\|},\;
-        L_{ij} = \frac{\langle y_i, y_j \rangle}{\|y_i\| \|y_j\|}
+    $$
+    \Bigl( \frac{1}{N^2} \sum_{ij} K_{ij} - \frac{1}{N^2} \sum_{ij} L_{ij} \Bigr)^2,
+    \qquad K_{ij} = \frac{\langle x_i, x_j \rangle}{\|x_i\| \|x_j\|},\;
+    L_{ij} = \frac{\langle y_i, y_j \rangle}{\|y_i\| \|y_j\|}
+    $$
 
-    The distance that "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024),
-    Theorem 2 and Table 6, holds against CKA. Only the means are compared, so that it is 0 of some
-    unequal sets, too. It costs no N x N matrix, as the mean of K is the squared length of the
-    mean unit row.
+    Zhou et al., IJCAI 2024, compare it with CKA in Theorem 2 and Table 6:
+    <https://arxiv.org/abs/2401.11824>. It compares the means only, so it is 0 for some unequal
+    sets, too. The mean of K is the squared length of the mean unit row, so no N x N matrix is
+    needed.
 
     Args:
-        x: Representations. Shape (..., N, P): rows are the things compared.
-        y: Representations. Shape (..., N, Q); leading dimensions broadcast with those of ``x``.
+        x: One row a thing. Shape (..., N, P).
+        y: One row a thing. Shape (..., N, Q). Its leading dimensions broadcast with those of ``x``.
 
     Returns:
-        Shape (...), in [0, 1], in float32, or float64 if an argument is float64; 0 for no rows.
-        A row of zeros has no direction and is similar to nothing, itself included.
+        Shape (...), in [0, 1], in float32 (float64 if an argument is). It is 0 for no rows. A row
+        of zeros has similarity 0 to every row and to itself.
 
     Raises:
         ValueError: If the row counts differ.

@@ -1,28 +1,58 @@
-"""Float32 for half precision, the mean of values that may be none, rows of unit length."""
+"""Safe arithmetic: half precision in float32, means of no values, rows of unit length."""
+
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from mmkd.functional.checks import check_choice
+
+Reduction = Literal['mean', 'sum', 'none']
+ScalarReduction = Literal['mean', 'sum']
+
 
 def upcast(x: Tensor) -> Tensor:
-    """``x`` in float32, or unchanged in float64."""
+    """``x`` in float32. A float64 tensor stays as it is."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def mean_or_zero(values: Tensor) -> Tensor:
-    """Mean of all values; of none 0, still in the graph."""
+    """The mean of all values. Without values it is 0 and still part of the graph."""
     return values.sum() / max(values.numel(), 1)
 
 
+def reduce(values: Tensor, reduction: Reduction) -> Tensor:
+    """The mean or the sum of all values, or the values themselves.
+
+    Args:
+        values: One value a row. Shape (R,).
+        reduction: ``'mean'``, ``'sum'`` or ``'none'``.
+
+    Returns:
+        A scalar, or shape (R,) for ``'none'``. The mean of no values is 0.
+
+    Raises:
+        ValueError: If ``reduction`` is unknown.
+
+    Example:
+        >>> values = torch.tensor([1.0, 5.0])
+        >>> reduce(values, 'mean'), reduce(values[:0], 'mean'), reduce(values, 'sum')
+        (tensor(3.), tensor(0.), tensor(6.))
+    """
+    check_choice('reduction', reduction, get_args(Reduction))
+    if reduction == 'none':
+        return values
+    return mean_or_zero(values) if reduction == 'mean' else values.sum()
+
+
 def l2_normalize(x: Tensor) -> Tensor:
-    """Each row of ``x`` divided by its Euclidean length; a row of zeros stays one.
+    """Divide each row of ``x`` by its Euclidean length. A row of zeros stays as it is.
 
     Args:
         x: Shape (..., D).
 
     Returns:
-        The same shape, in float32, or float64 for such an input; half precision is upcast and
-        autocast is off inside. The gradient of a row of zeros is 0.
+        The shape of ``x``, in float32 (float64 for float64). A row of zeros has gradient 0.
 
     Example:
         >>> l2_normalize(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
@@ -31,15 +61,15 @@ def l2_normalize(x: Tensor) -> Tensor:
     """
     with torch.autocast(x.device.type, enabled=False):
         x = upcast(x)
-        # Length is scale invariant: dividing by a constant first keeps the squares in range.
+        # Dividing by the largest entry first keeps the squares in range.
         largest = x.detach().abs().amax(-1, keepdim=True)
-        # `<` is False for NaN, which therefore stays NaN.
+        # `<` is False for NaN, so NaN stays NaN.
         zero = largest < torch.finfo(x.dtype).tiny
         x = (x / largest.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
-        # The masked length of a row of zeros has no gradient, where that of the norm is undefined.
+        # The norm of a row of zeros has no gradient, so 1 replaces it.
         return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).masked_fill(zero, 1.0)
 
 
 def has_direction(unit: Tensor) -> Tensor:
-    """Whether each row of :func:`l2_normalize`' result (..., D) is not all zeros; true of NaN."""
+    """Whether each row (..., D) of a result of ``l2_normalize`` has a nonzero entry or NaN."""
     return unit.any(-1)

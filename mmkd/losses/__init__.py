@@ -1,4 +1,4 @@
-"""Distillation losses: ``forward(student, teacher)`` on a Tensor or one Tensor a level."""
+"""Distillation losses. ``forward(student, teacher)`` takes a Tensor, or one Tensor a level."""
 
 from mmkd.losses.base.level_loss import LevelLoss
 from mmkd.losses.cckd_loss import CCKDLoss

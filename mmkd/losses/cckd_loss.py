@@ -1,9 +1,9 @@
-"""Correlation congruence loss."""
+"""CCKD: correlation congruence."""
 
 from torch import Tensor
 
-from mmkd.functional.congruence import check_kernel, correlation_congruence
-from mmkd.losses.base.relational_loss import RelationalLoss, check_rows
+from mmkd.functional.cckd import Kernel, check_kernel, correlation_congruence
+from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair
 from mmkd.registry import MODELS
 
 
@@ -11,28 +11,24 @@ from mmkd.registry import MODELS
 class CCKDLoss(RelationalLoss):
     r"""Mean squared difference between the sample correlations of student and teacher.
 
-    .. math::
-        L = \beta \, \frac{1}{B^2} \| C^S - C^T \|_F^2
+    $$ L = \beta \, \frac{1}{B^2} \| C^S - C^T \|_F^2 $$
 
-    "Correlation Congruence for Knowledge Distillation" (2019), eq. 6 and 9. Both networks'
-    pooled features pass an embedding of unit length first (:class:`mmkd.connectors.LinearEmbed`).
-
-    The gradient flows into the teacher's side too: a frozen teacher has none, but its embedding
-    is trained together with the student's, as in the common implementations. With
-    ``LinearEmbed(frozen=True)`` it is not. The mathematics is
-    :func:`mmkd.functional.correlation_congruence`.
+    Peng et al., ICCV 2019, eq. 6 and 9: <https://arxiv.org/abs/1904.01802>. Give both networks a
+    ``mmkd.LinearEmbed`` connector, which embeds features at unit length. The teacher's side is not
+    detached, so its embedding is trained, too. ``LinearEmbed(frozen=True)`` turns this off.
+    Function: ``mmkd.functional.correlation_congruence``.
 
     Args:
         kernel: Correlation of two samples: ``'mmd'``, ``'bilinear'`` or ``'rbf'``.
         gamma: Inverse squared width of ``'rbf'``, > 0.
-        order: Highest power of the Taylor series of ``'rbf'``, at least 1; None is the exact
+        order: Highest power of the Taylor series of ``'rbf'``, >= 1. None computes the exact
             kernel.
-        loss_weight: The paper's beta. As published the term is tiny beside the task's loss.
-        gather: In distributed training, correlate the samples of all processes, gradients
-            included, so that N processes with b samples each are one with N b.
+        loss_weight: The paper's beta. At the published value the term is tiny beside the task's
+            loss.
+        gather: In distributed training, correlate the samples of all processes, with gradients.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> import torch
@@ -44,13 +40,13 @@ class CCKDLoss(RelationalLoss):
 
     def __init__(
         self,
-        kernel: str = 'rbf',
+        kernel: Kernel = 'rbf',
         gamma: float = 0.4,
         order: int | None = 2,
         loss_weight: float = 0.003,
         gather: bool = True,
     ) -> None:
-        super().__init__(loss_weight=loss_weight, gather=gather)
+        super().__init__(loss_weight, gather)
         check_kernel(kernel, gamma, order)
         self.kernel = kernel
         self.gamma = gamma
@@ -60,18 +56,17 @@ class CCKDLoss(RelationalLoss):
         """Weighted difference of the correlations.
 
         Args:
-            student: Embedding, shape (B, D).
-            teacher: Embedding, shape (B, D_T); not detached.
+            student: Embedding. Shape (B, D).
+            teacher: Embedding. Shape (B, D_T). It is not detached.
 
         Returns:
             A scalar.
 
         Raises:
-            TypeError: If an argument is no Tensor.
-            ValueError: If shapes differ from these.
+            TypeError: If an argument is not a Tensor.
+            ValueError: If a shape is wrong.
         """
-        check_rows('student', student)
-        check_rows('teacher', teacher, student)
+        check_row_pair(student, teacher)
         student, teacher = self.joined(student), self.joined(teacher)
         congruence = correlation_congruence(student, teacher, self.kernel, self.gamma, self.order)
         return self.loss_weight * congruence

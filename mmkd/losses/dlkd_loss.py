@@ -1,31 +1,32 @@
-"""The three losses of dual-level knowledge distillation (DLKD)."""
+"""DLKD: the three losses of dual-level knowledge distillation."""
+
+from typing import get_args
 
 from torch import Tensor
 
-from mmkd.functional.alignment import alignment
-from mmkd.functional.checks import check_positive, check_positive_int
-from mmkd.functional.contrastive import supervised_contrastive
-from mmkd.functional.knowledge_correlation import knowledge_correlation
-from mmkd.losses.base.relational_loss import RelationalLoss, check_rows
+from mmkd.functional.checks import check_choice, check_positive, check_positive_int
+from mmkd.functional.dlkd import alignment, knowledge_correlation, supervised_contrastive
+from mmkd.functional.numerics import ScalarReduction
+from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair
 from mmkd.registry import MODELS
 
 
 @MODELS.register_module()
 class DLKDAlignLoss(RelationalLoss):
-    """Mean squared distance between student and teacher features of unit length.
+    """Squared distance between student and teacher features of unit length.
 
-    "Dual-Level Knowledge Distillation via Knowledge Alignment and Correlation" (2022), eq. 3. Give
-    the student's features a :class:`~mmkd.connectors.ProjectionMLP` to the teacher's width. The
-    mathematics is :func:`mmkd.functional.alignment`. No labels are needed.
+    Ding et al., TNNLS 2022, eq. 3: <https://arxiv.org/abs/2012.00573>. Give the student's features
+    a ``mmkd.ProjectionMLP`` connector. The loss needs no labels. Function:
+    ``mmkd.functional.alignment``.
 
     Args:
         loss_weight: The paper's lambda_1.
-        gather: In distributed training, weight each process by its share of the rows of all, so
-            that the processes have, on average, the loss and the gradients of one with all rows.
-            No features are sent.
+        gather: In distributed training, weight each process by its number of rows, so that the
+            average over the processes equals one process with all rows. No features are sent.
+        reduction: ``'mean'`` or ``'sum'`` over the rows.
 
     Raises:
-        ValueError: If the weight is negative or not finite.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> import torch
@@ -35,51 +36,57 @@ class DLKDAlignLoss(RelationalLoss):
 
     needs_equal_shapes = True
 
-    def __init__(self, loss_weight: float = 10.0, gather: bool = True) -> None:
-        super().__init__(loss_weight=loss_weight, gather=gather)
+    def __init__(
+        self,
+        loss_weight: float = 10.0,
+        gather: bool = True,
+        reduction: ScalarReduction = 'mean',
+    ) -> None:
+        super().__init__(loss_weight, gather)
+        check_choice('reduction', reduction, get_args(ScalarReduction))
+        self.reduction = reduction
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Weighted mean over the rows.
+        """Weighted mean or sum over the rows.
 
         Args:
             student: Features of any views. Shape (R, D).
-            teacher: Features of the same views. Shape (R, D). No gradient flows into it.
+            teacher: Features of the same views. Shape (R, D). They get no gradient.
 
         Returns:
             A scalar.
 
         Raises:
-            TypeError: If an argument is no Tensor.
-            ValueError: If the shapes do not fit.
+            TypeError: If an argument is not a Tensor.
+            ValueError: If the shapes do not match.
         """
-        check_rows('student', student)
-        check_rows('teacher', teacher, like=student)
+        check_row_pair(student, teacher)
         if student.shape[1] != teacher.shape[1]:
             raise ValueError(
                 f"teacher: expected the student's width {student.shape[1]}, "
                 f'got {teacher.shape[1]}; add a ProjectionMLP connector to the student'
             )
-        loss = alignment(student, teacher.detach())
-        return self.loss_weight * self.joined_mean(loss, len(student))
+        loss = alignment(student, teacher.detach(), self.reduction)
+        return self.loss_weight * self.joined_value(loss, len(student), self.reduction)
 
 
 @MODELS.register_module()
 class DLKDCorrLoss(RelationalLoss):
-    """Divergence between the networks' similarities of turned images to upright ones.
+    """Divergence between the networks' similarities of rotated images to upright ones.
 
-    "Dual-Level Knowledge Distillation via Knowledge Alignment and Correlation" (2022), eq. 5-6.
-    The paper gives the student's features a perceptron of their own width,
-    ``ProjectionMLP(width, width, expansion=1)``, and the teacher's none; the widths may differ. The
-    mathematics is :func:`mmkd.functional.knowledge_correlation`. No labels are needed.
+    Ding et al., TNNLS 2022, eq. 5-6: <https://arxiv.org/abs/2012.00573>. The paper gives the
+    student's features an MLP of their own width, ``ProjectionMLP(width, width, expansion=1)``, and
+    the teacher's none. The widths may differ. The loss needs no labels. Function:
+    ``mmkd.functional.knowledge_correlation``.
 
     Args:
-        num_views: Views of each image, at least 2, as :func:`mmkd.functional.rotations` makes 4.
+        num_views: Number of views of each image, >= 2. ``mmkd.functional.rotations`` makes 4.
         tau: Temperature of the similarities.
         loss_weight: The paper's lambda_2.
-        gather: See :class:`RelationalLoss`.
+        gather: In distributed training, compare the images of all processes, with gradients.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> import torch
@@ -95,7 +102,7 @@ class DLKDCorrLoss(RelationalLoss):
         loss_weight: float = 20.0,
         gather: bool = True,
     ) -> None:
-        super().__init__(loss_weight=loss_weight, gather=gather)
+        super().__init__(loss_weight, gather)
         check_positive_int('num_views', num_views)
         if num_views < 2:
             raise ValueError(f'num_views: expected at least 2, got {num_views}')
@@ -107,19 +114,18 @@ class DLKDCorrLoss(RelationalLoss):
         """Weighted mean over all views but the first.
 
         Args:
-            student: Features, view by view: the first B rows are the upright images'. Shape
-                (num_views * B, D_S).
-            teacher: Shape (num_views * B, D_T). No gradient flows into it.
+            student: Features, view by view. The first B rows are those of the upright images.
+                Shape (num_views * B, D_S).
+            teacher: The same. Shape (num_views * B, D_T). It gets no gradient.
 
         Returns:
             A scalar.
 
         Raises:
-            TypeError: If an argument is no Tensor.
-            ValueError: If the shapes do not fit.
+            TypeError: If an argument is not a Tensor.
+            ValueError: If the shapes do not match.
         """
-        check_rows('student', student)
-        check_rows('teacher', teacher, like=student)
+        check_row_pair(student, teacher)
         if student.shape[0] % self.num_views:
             raise ValueError(
                 f'student: expected rows of {self.num_views} views, a multiple of '
@@ -129,28 +135,26 @@ class DLKDCorrLoss(RelationalLoss):
         return self.loss_weight * knowledge_correlation(student, teacher, self.tau)
 
     def _joined_images(self, x: Tensor) -> Tensor:
-        """(num_views * B, D) to (B, num_views, D), a row an image, of all processes."""
+        """(num_views * B, D) to (B, num_views, D), with the images of all processes."""
         return self.joined(x.unflatten(0, (self.num_views, -1)).transpose(0, 1))
 
 
 @MODELS.register_module()
 class DLKDSupLoss(RelationalLoss):
-    """Contrast, by their labels, of each network's embeddings with the other network's.
+    """Supervised contrast of each network's embeddings with the other network's.
 
-    "Dual-Level Knowledge Distillation via Knowledge Alignment and Correlation" (2022), eq. 7, with
-    positives and negatives from the other network alone, as the text below it says; see
-    :func:`mmkd.functional.supervised_contrastive`. It is above 0 even where the networks agree.
-    Give both networks a :class:`~mmkd.connectors.LinearEmbed`. Unlike other losses this one does
-    not detach the teacher's side, so that its embedding is trained, too; the teacher itself
-    records no graph.
+    Ding et al., TNNLS 2022, eq. 7: <https://arxiv.org/abs/2012.00573>. Positives and negatives come
+    from the other network only, as the paper's text says. The loss is above 0 even if the networks
+    agree. Give both networks a ``mmkd.LinearEmbed`` connector. The teacher's side is not detached,
+    so its embedding is trained, too. Function: ``mmkd.functional.supervised_contrastive``.
 
     Args:
         tau: Temperature.
         loss_weight: Factor of the loss.
-        gather: See :class:`RelationalLoss`.
+        gather: In distributed training, contrast the images of all processes, with gradients.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> import torch
@@ -162,7 +166,7 @@ class DLKDSupLoss(RelationalLoss):
     needs_equal_shapes = True
 
     def __init__(self, tau: float = 0.07, loss_weight: float = 0.5, gather: bool = True) -> None:
-        super().__init__(loss_weight=loss_weight, gather=gather)
+        super().__init__(loss_weight, gather)
         check_positive('tau', tau)
         self.tau = tau
 
@@ -171,18 +175,17 @@ class DLKDSupLoss(RelationalLoss):
 
         Args:
             student: Embeddings of V >= 1 views of each image, view by view. Shape (V * B, D).
-            teacher: Shape (V * B, D). Gradient flows into it.
-            gt_labels: Class indices of the images, which hold for all of their views. Shape (B,).
+            teacher: The same. Shape (V * B, D). It is not detached.
+            gt_labels: Class indices of the images. They hold for all views. Shape (B,).
 
         Returns:
             A scalar.
 
         Raises:
-            TypeError: If an argument is no Tensor.
-            ValueError: If the shapes do not fit, or the labels are no class indices.
+            TypeError: If an argument is not a Tensor.
+            ValueError: If the shapes do not match, or the labels are not class indices.
         """
-        check_rows('student', student)
-        check_rows('teacher', teacher, like=student)
+        check_row_pair(student, teacher)
         _check_labels(gt_labels, len(student))
         labels = gt_labels.repeat(len(student) // max(len(gt_labels), 1))
         student, teacher, labels = map(self.joined, (student, teacher, labels))
@@ -195,10 +198,10 @@ def _check_labels(labels: Tensor, rows: int) -> None:
     if labels.ndim != 1 or labels.is_floating_point():
         raise ValueError(
             f'gt_labels: expected class indices (B,), got {labels.dtype} of shape '
-            f'{tuple(labels.shape)}; soft labels, as MixUp makes, have no positives'
+            f'{tuple(labels.shape)}; soft labels, as from MixUp, are not supported'
         )
     if (rows == 0) != (len(labels) == 0) or rows % max(len(labels), 1):
         raise ValueError(
-            f'gt_labels: expected one for each of the {rows} rows of student, or for each of '
-            f'those of its first view, got {len(labels)}'
+            f'gt_labels: expected one for each of the {rows} rows of student, or for each row of '
+            f'its first view, got {len(labels)}'
         )

@@ -1,4 +1,4 @@
-"""Feature kernel distillation."""
+"""FKD: feature kernel distillation."""
 
 from torch import Tensor
 
@@ -13,25 +13,26 @@ Ensemble = tuple[Tensor, ...] | list[Tensor]
 
 @MODELS.register_module()
 class FKDLoss(RelationalLoss):
-    r"""Distance between correlation kernels of student and teachers, and a penalty on features.
+    r"""Distance between correlation kernels of student and teachers, plus a penalty on features.
 
-    .. math::
-        L = \frac{\lambda_{KD}}{B (B - 1)} \sum_{i \ne j} (\rho^S_{ij} - \rho^T_{ij})^2
-            + \frac{\lambda_{FR}}{B D} \|f\|_F^2
+    $$
+    L = \frac{\lambda_{KD}}{B (B - 1)} \sum_{i \ne j} (\rho^S_{ij} - \rho^T_{ij})^2
+        + \frac{\lambda_{FR}}{B D} \|f\|_F^2
+    $$
 
-    He & Ozay, "Feature Kernel Distillation" (2022), Algorithm 1, with the mean square of
-    Algorithm 2. The kernels are of penultimate features, and do not see their scale, which the
-    penalty holds. The mathematics is :func:`mmkd.functional.feature_kernel_distance`.
+    He & Ozay, ICLR 2022, Algorithm 1 with the mean square of Algorithm 2:
+    <https://openreview.net/forum?id=tBIQEvApZK5>. The features are penultimate ones. The kernels do
+    not depend on their scale. The penalty limits it. Function:
+    ``mmkd.functional.feature_kernel_distance``.
 
     Args:
         kernel_weight: The paper's lambda_KD, in [1, 1000] there.
         regularization_weight: The paper's lambda_FR, in [0, 20] there.
         loss_weight: Factor of both terms.
-        gather: In distributed training, compare the samples of all processes, gradients
-            included, so that N processes with b samples each are one with N b.
+        gather: In distributed training, compare the samples of all processes, with gradients.
 
     Raises:
-        ValueError: If a weight is out of its range.
+        ValueError: If a weight is negative or not finite.
 
     Example:
         >>> import torch
@@ -48,7 +49,7 @@ class FKDLoss(RelationalLoss):
         loss_weight: float = 1.0,
         gather: bool = True,
     ) -> None:
-        super().__init__(loss_weight=loss_weight, gather=gather)
+        super().__init__(loss_weight, gather)
         check_non_negative('kernel_weight', kernel_weight)
         check_non_negative('regularization_weight', regularization_weight)
         self.kernel_weight = kernel_weight
@@ -63,19 +64,19 @@ class FKDLoss(RelationalLoss):
         """Weighted sum of the kernels' distance and the features' mean square.
 
         Args:
-            student: Features, shape (B, D).
-            teacher: Features, shape (B, D_T) with D_T free, or a tuple of them, an ensemble
-                whose kernels are averaged. No gradient flows into them.
-            regularized: Features of the student, shape (B', D'), whose mean square is penalized;
-                None means ``student``. To be given if that is a batch of its own, such as an
-                unlabeled one.
+            student: Features. Shape (B, D).
+            teacher: Features. Shape (B, D_T), with any D_T. A tuple or list of them is an ensemble,
+                whose kernels are averaged. They get no gradient.
+            regularized: Student features with a penalty on their mean square, such as those of a
+                labeled batch when the kernels are of an unlabeled one. Shape (B', D'). None
+                takes ``student``.
 
         Returns:
             A scalar.
 
         Raises:
-            TypeError: If an argument is none of these.
-            ValueError: If shapes differ from these, or the ensemble is empty.
+            TypeError: If an argument has another type.
+            ValueError: If a shape is wrong or the ensemble is empty.
         """
         check_rows('student', student)
         teachers = _as_ensemble(teacher, student)

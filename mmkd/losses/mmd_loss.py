@@ -1,10 +1,10 @@
-"""Maximum mean discrepancy as a loss."""
+"""MMD: maximum mean discrepancy."""
 
 from torch import Tensor, nn
 
 from mmkd.functional import mmd
 from mmkd.functional.checks import check_non_negative
-from mmkd.losses.base.relational_loss import check_rows
+from mmkd.losses.base.relational_loss import check_row_pair
 from mmkd.registry import MODELS
 
 
@@ -12,9 +12,8 @@ from mmkd.registry import MODELS
 class MMDLoss(nn.Module):
     """Squared difference of the mean similarities between the rows of two networks.
 
-    "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), Table 6, where it is
-    applied to patches: give it to :class:`~mmkd.losses.PatchwiseLoss`. The mathematics is
-    :func:`mmkd.functional.mmd`.
+    Zhou et al., IJCAI 2024, Table 6: <https://arxiv.org/abs/2401.11824>. The paper applies it to
+    patches: wrap it in ``mmkd.losses.PatchwiseLoss``. Function: ``mmkd.functional.mmd``.
 
     Args:
         loss_weight: Factor of the loss.
@@ -39,15 +38,14 @@ class MMDLoss(nn.Module):
 
         Args:
             student: Shape (N, P).
-            teacher: Shape (N, Q). No gradient flows into it.
+            teacher: Shape (N, Q). It gets no gradient.
 
         Returns:
             A scalar.
 
         Raises:
-            TypeError: If an argument is no Tensor.
-            ValueError: If the shapes do not fit.
+            TypeError: If an argument is not a Tensor.
+            ValueError: If the shapes do not match.
         """
-        check_rows('student', student)
-        check_rows('teacher', teacher, like=student)
+        check_row_pair(student, teacher)
         return self.loss_weight * mmd(student, teacher.detach())

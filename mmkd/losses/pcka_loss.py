@@ -1,4 +1,4 @@
-"""Patch-based CKA loss for dense features."""
+"""PCKA: patch-based CKA of dense features."""
 
 from collections.abc import Sequence
 
@@ -7,40 +7,41 @@ from torch import Tensor
 from mmkd.functional import pcka
 from mmkd.functional.checks import check_non_negative
 from mmkd.functional.kernel_alignment.cka import check_unbiased
+from mmkd.functional.kernel_alignment.patches import Average, Fit
 from mmkd.losses.base.patch_loss import PatchLoss
 from mmkd.registry import MODELS
 
 
 @MODELS.register_module()
 class PCKALoss(PatchLoss):
-    r"""Distance, by patch-based CKA, between the feature pyramids of student and teacher.
+    r"""Distance between two feature pyramids by patch-based CKA.
 
-    .. math::
-        L = \gamma \sum_{\mathrm{levels}} \left[ 1 - \mathrm{PCKA}(S, T)
-            + w_{\mathrm{inter}} \, (1 - \mathrm{PCKA}^\top(S, T)) \right]
+    $$
+    L = w \sum_{\mathrm{levels}} \left[ 1 - \mathrm{PCKA}(S, T)
+        + w_{\mathrm{inter}} \, (1 - \mathrm{PCKA}^\top(S, T)) \right]
+    $$
 
-    "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), eq. 9. The APs
-    published there were obtained with ``center=False``. The mathematics is
-    :func:`mmkd.functional.pcka`.
+    Zhou et al., IJCAI 2024, eq. 9: <https://arxiv.org/abs/2401.11824>. The published APs used
+    ``center=False``. Function: ``mmkd.functional.pcka``.
 
     Args:
         patch_size: Side of a patch in pixels of the feature map. A level with fewer than
             ``min_patches`` patches halves it until it has enough.
         average: What CKA is averaged over: ``'channel'``, ``'batch'`` (images) or ``'spatial'``
-            (positions in a patch); one for all levels or a sequence of one a level.
-        fit: If a map is not a multiple of the patch: ``'resize'`` stretches it bilinearly to the
-            next multiple, ``'pad'`` adds zeros.
+            (positions in a patch). One for all levels, or a sequence with one a level.
+        fit: What to do if a map is not a multiple of the patch. ``'resize'`` stretches it
+            bilinearly to the next multiple. ``'pad'`` adds zeros.
         center: Subtract the mean patch, as CKA does by definition.
-        unbiased: Use the unbiased estimator of CKA; needs ``min_patches >= 4``. It may be below
-            0, so that a level's distance may exceed 1.
+        unbiased: Use the unbiased estimator of CKA. It needs ``min_patches >= 4``. It may be below
+            0, so a level's distance may exceed 1.
         inter_weight: Weight of the same distance with patches and features exchanged.
-        min_patches: Fewest patches of a level. One with fewer pixels contributes 0, and warns
-            once.
-        levels: Indices of the recorded levels to compare; None means all.
-        loss_weight: The paper's gamma.
+        min_patches: Smallest number of patches of a level. A level with fewer pixels contributes 0
+            and warns once.
+        levels: Indices of the recorded levels to compare. None compares all.
+        loss_weight: w, the paper's gamma.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> import torch
@@ -53,8 +54,8 @@ class PCKALoss(PatchLoss):
     def __init__(
         self,
         patch_size: int = 16,
-        average: str | Sequence[str] = 'channel',
-        fit: str = 'resize',
+        average: Average | Sequence[Average] = 'channel',
+        fit: Fit = 'resize',
         center: bool = True,
         unbiased: bool = False,
         inter_weight: float = 0.0,
@@ -71,25 +72,23 @@ class PCKALoss(PatchLoss):
         self.inter_weight = inter_weight
 
     def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
-        """Distance of one level: the patches', plus the features' if weighted."""
+        """Distance of the patches, plus that of the features times ``inter_weight``."""
         self.warn_if_too_small(student, position)
-        distance = 1 - self._similarity(student, teacher, position, transpose=False)
-        if self.inter_weight:
-            transposed = self._similarity(student, teacher, position, transpose=True)
-            distance = distance + self.inter_weight * (1 - transposed)
-        return distance
 
-    def _similarity(
-        self, student: Tensor, teacher: Tensor, position: int, transpose: bool
-    ) -> Tensor:
-        return pcka(
-            student,
-            teacher,
-            self.patch_size,
-            average=self.average_of(position),
-            fit=self.fit,
-            center=self.center,
-            unbiased=self.unbiased,
-            min_patches=self.min_patches,
-            transpose=transpose,
-        )
+        def distance(transpose: bool) -> Tensor:
+            return 1 - pcka(
+                student,
+                teacher,
+                self.patch_size,
+                average=self.average_of(position),
+                fit=self.fit,
+                center=self.center,
+                unbiased=self.unbiased,
+                min_patches=self.min_patches,
+                transpose=transpose,
+            )
+
+        loss = distance(transpose=False)
+        if self.inter_weight:
+            loss = loss + self.inter_weight * distance(transpose=True)
+        return loss

@@ -1,4 +1,4 @@
-"""The two losses of RCKA: CKA of feature maps, and CKA of logits."""
+"""RCKA: CKA of feature maps and CKA of logits."""
 
 from collections.abc import Sequence
 
@@ -10,37 +10,35 @@ from mmkd.functional.gather import gather_rows
 from mmkd.functional.kernel_alignment.cka import MIN_UNBIASED_ROWS, check_unbiased
 from mmkd.functional.numerics import upcast
 from mmkd.losses.base.level_loss import LevelLoss
-from mmkd.losses.base.relational_loss import RelationalLoss, check_rows, check_same_classes
+from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair, check_same_classes
 from mmkd.registry import MODELS
 
 
 @MODELS.register_module()
 class FCKALoss(LevelLoss):
-    r"""Distance, by CKA over the samples of a batch, between features of student and teacher.
+    r"""Distance between the features of two networks, by CKA over the samples of a batch.
 
-    .. math::
-        L = \alpha \sum_{\mathrm{levels}} \left[ 1 - \mathrm{CKA}(F_S, F_T) \right]
+    $$ L = \alpha \sum_{\mathrm{levels}} \left[ 1 - \mathrm{CKA}(F_S, F_T) \right] $$
 
-    Rows of F are samples, columns all values of a sample's feature map. "Rethinking Centered
-    Kernel Alignment in Knowledge Distillation" (2024), eq. 6: the features' term of RCKA. The two
-    networks may differ in channels and size. The mathematics is :func:`mmkd.functional.cka`.
+    A row of F is a sample, with all values of its feature map. Zhou et al., IJCAI 2024, eq. 6, the
+    feature term of RCKA: <https://arxiv.org/abs/2401.11824>. The networks may differ in channels
+    and size. Function: ``mmkd.functional.cka``.
 
-    A level whose samples are all alike contributes 0; so does, when centered, a batch of one or
-    two, of which there is only one centered Gram matrix up to scale, and a batch of none.
+    A level contributes 0 if all samples are alike or the batch is empty. With ``center=True``, it
+    also contributes 0 for one or two samples: all centered Gram matrices of two are proportional.
 
     Args:
         center: Subtract the mean sample, as CKA does by definition.
-        unbiased: Use the unbiased estimator of CKA, which tells features of few samples and many
-            values apart; the biased one is close to 1 there. It may be below 0, so that a
-            level's distance may exceed 1, and needs batches of at least 4, or none.
-        levels: Indices of the recorded levels to compare; None means all.
-        gather: In distributed training, compare the samples of all processes, gradients
-            included, so that N processes with b samples each are one with N b. It sends the
-            features, which must be of one size in all processes.
+        unbiased: Use the unbiased estimator of CKA. It separates few samples with many values,
+            where the biased one is close to 1. It needs batches of at least 4 samples, or none. It
+            may be below 0, so a level's distance may exceed 1.
+        levels: Indices of the recorded levels to compare. None compares all.
+        gather: In distributed training, compare the samples of all processes, with gradients. The
+            features are sent. They must have the same size in all processes.
         loss_weight: The paper's alpha.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> import torch
@@ -61,14 +59,14 @@ class FCKALoss(LevelLoss):
         loss_weight: float = 5.0,
     ) -> None:
         super().__init__(levels=levels, loss_weight=loss_weight)
-        if unbiased:  # the size of the batch is not known yet
+        if unbiased:  # forward checks the size of the batch
             check_unbiased(center, 'student', MIN_UNBIASED_ROWS)
         self.center = center
         self.unbiased = unbiased
         self.gather = gather
 
     def check_pair(self, student: Tensor, teacher: Tensor, name: str) -> None:
-        """Raise ValueError, naming ``name``, unless both are (B, ...) with one B."""
+        """Raise ValueError, naming ``name``, unless both are (B, ...) with the same B."""
         if min(student.ndim, teacher.ndim) < 2 or len(student) != len(teacher):
             raise ValueError(
                 f'{name}: expected a shape (B, ...) with as many samples as the student of shape '
@@ -76,7 +74,7 @@ class FCKALoss(LevelLoss):
             )
 
     def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
-        """Distance of one level; only the batch sizes need agree."""
+        """Distance of one level. Only the batch sizes must agree."""
         student, teacher = self._rows(student), self._rows(teacher)
         if self.unbiased:
             check_unbiased(self.center, 'student', len(student))
@@ -89,31 +87,31 @@ class FCKALoss(LevelLoss):
 
 @MODELS.register_module()
 class LCKALoss(RelationalLoss):
-    r"""Distance, by CKA over samples and over classes, between logits of student and teacher.
+    r"""Distance between the logits of two networks, by CKA over samples and over classes.
 
-    .. math::
-        L = \beta \left[ w_{\mathrm{intra}} \, (1 - \mathrm{CKA}(z_S, z_T))
-            + w_{\mathrm{inter}} \, (1 - \mathrm{CKA}(z_S^\top, z_T^\top)) \right]
+    $$
+    L = \beta \left[ w_{\mathrm{intra}} \, (1 - \mathrm{CKA}(z_S, z_T))
+        + w_{\mathrm{inter}} \, (1 - \mathrm{CKA}(z_S^\top, z_T^\top)) \right]
+    $$
 
-    "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), eq. 7 and 8: the
-    logits' terms of RCKA. The mathematics is :func:`mmkd.functional.cka`.
+    Zhou et al., IJCAI 2024, eq. 7 and 8, the logit terms of RCKA:
+    <https://arxiv.org/abs/2401.11824>. Function: ``mmkd.functional.cka``.
 
-    A term whose rows are all alike contributes 0. So does a term of no rows and, when centered, of
-    one or two rows: these have only one centered Gram matrix, up to scale. Two classes therefore
-    have no inter term.
+    A term contributes 0 if all its rows are alike or there are none. With ``center=True``, it also
+    contributes 0 for one or two rows: all centered Gram matrices of two are proportional. With two
+    classes there is therefore no inter term.
 
     Args:
         intra_weight: Weight of the distance whose rows are samples.
-        inter_weight: Weight of the distance whose rows are classes; both networks must have the
-            same classes, unless it is 0.
-        tau: Compare the probabilities softmax(z / tau) in place of the logits; None means logits.
+        inter_weight: Weight of the distance whose rows are classes. Both networks must have the
+            same classes unless it is 0.
+        tau: Compare the probabilities softmax(z / tau). None compares the logits.
         center: Subtract the mean row, as CKA does by definition.
         loss_weight: The paper's beta.
-        gather: In distributed training, compare the samples of all processes, gradients
-            included, so that N processes with b samples each are one with N b.
+        gather: In distributed training, compare the samples of all processes, with gradients.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> import torch
@@ -132,7 +130,7 @@ class LCKALoss(RelationalLoss):
         loss_weight: float = 5.0,
         gather: bool = True,
     ) -> None:
-        super().__init__(loss_weight=loss_weight, gather=gather)
+        super().__init__(loss_weight, gather)
         check_non_negative('intra_weight', intra_weight)
         check_non_negative('inter_weight', inter_weight)
         if tau is not None:
@@ -147,22 +145,20 @@ class LCKALoss(RelationalLoss):
         """Weighted sum of both distances.
 
         Args:
-            student: Logits, shape (B, C).
-            teacher: Logits, shape (B, C); with ``inter_weight=0`` its C is free. No gradient
-                flows into it.
+            student: Logits. Shape (B, C).
+            teacher: Logits. Shape (B, C). With ``inter_weight=0``, C may differ. They get no
+                gradient.
 
         Returns:
             A scalar.
 
         Raises:
-            TypeError: If an argument is no Tensor.
-            ValueError: If shapes differ from these.
+            TypeError: If an argument is not a Tensor.
+            ValueError: If a shape is wrong.
         """
-        check_rows('student', student)
-        check_rows('teacher', teacher, student)
+        check_row_pair(student, teacher)
         if self.inter_weight:
-            hint = 'set inter_weight=0 to compare samples only'
-            check_same_classes(student, teacher, hint)
+            check_same_classes(student, teacher, 'set inter_weight=0 to compare samples only')
         student, teacher = self._rows(student), self._rows(teacher.detach())
         loss = self.intra_weight * self._distance(student, teacher)
         if self.inter_weight:

@@ -1,4 +1,4 @@
-"""A loss between the class logits of dense heads, where the teacher is most confident."""
+"""Any loss on class logits, at the locations where the teacher is most confident."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,24 +12,24 @@ from mmkd.registry import MODELS
 
 @MODELS.register_module()
 class TopKLocationsLoss(LevelLoss):
-    """Applies a loss on logits (N, K) to the locations of dense heads that matter most.
+    """Another loss on logits (N, K), at the most confident locations of dense heads.
 
-    A dense head says something of every location and anchor, nearly all of it background. Of each
-    image and level those are taken whose highest logit is largest in the teacher, and their rows of
-    K logits, student's and teacher's, are given to the wrapped loss. The teacher says where to look
-    at the student, hence a loss around a loss and not a connector. Both heads need the same
+    A dense head predicts at every location and anchor, and nearly all of them are background. For
+    each image and level, this loss keeps the ``top_k`` locations with the teacher's highest class
+    score. The wrapped loss gets their rows of K logits from both networks. Both heads need the same
     classes, anchors and levels.
 
     Args:
-        loss: A loss on logits, ``forward(student, teacher)`` or MMRazor's ``forward(preds_S,
-            preds_T)`` of shape (N, K): its config, or the module.
-        num_classes: K, the channels that a location has for each anchor.
-        top_k: How many locations of an image and level, at most.
-        levels: Indices of the recorded levels to compare; None means all.
-        loss_weight: Factor of the sum over the levels, beside the wrapped loss' own.
+        loss: A loss on logits, ``forward(student, teacher)`` with shapes (N, K). A module or its
+            config.
+        num_classes: K, the number of channels for each anchor of a location. None leaves it to the
+            training algorithm, which sets ``num_classes`` before the first step.
+        top_k: Largest number of locations for each image and level.
+        levels: Indices of the recorded levels to compare. None compares all.
+        loss_weight: Factor of the sum over levels, on top of the wrapped loss's own.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> import torch
@@ -42,13 +42,14 @@ class TopKLocationsLoss(LevelLoss):
     def __init__(
         self,
         loss: nn.Module | Mapping[str, Any],
-        num_classes: int,
+        num_classes: int | None = None,
         top_k: int = 100,
         levels: Sequence[int] | None = None,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(levels=levels, loss_weight=loss_weight)
-        check_positive_int('num_classes', num_classes)
+        if num_classes is not None:
+            check_positive_int('num_classes', num_classes)
         check_positive_int('top_k', top_k)
         self.loss = loss if isinstance(loss, nn.Module) else MODELS.build(dict(loss))
         self.num_classes = num_classes
@@ -57,22 +58,30 @@ class TopKLocationsLoss(LevelLoss):
     def check_pair(self, student: Tensor, teacher: Tensor, name: str) -> None:
         """Raise ValueError, naming ``name``, unless both are (B, A * num_classes, H, W)."""
         super().check_pair(student, teacher, name)
-        if student.ndim != 4 or student.shape[1] % self.num_classes:
+        if student.ndim != 4 or student.shape[1] % self._classes():
             raise ValueError(
                 f'{name}: expected a shape (B, A * {self.num_classes}, H, W) of class logits, '
                 f'got {tuple(teacher.shape)}'
             )
 
     def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
-        """The wrapped loss of one level's rows."""
+        """The wrapped loss on the chosen rows of one level."""
         students, teachers = self._rows(student), self._rows(teacher)
         count = min(self.top_k, teachers.shape[1])
         chosen = teachers.amax(-1).topk(count, dim=1).indices[..., None]
-        chosen = chosen.expand(-1, -1, self.num_classes)
+        chosen = chosen.expand(-1, -1, teachers.shape[-1])
         return self.loss(
             students.gather(1, chosen).flatten(0, 1), teachers.gather(1, chosen).flatten(0, 1)
         )
 
     def _rows(self, logits: Tensor) -> Tensor:
         """(B, A * K, H, W) to (B, H * W * A, K)."""
-        return logits.permute(0, 2, 3, 1).reshape(len(logits), -1, self.num_classes)
+        return logits.permute(0, 2, 3, 1).reshape(len(logits), -1, self._classes())
+
+    def _classes(self) -> int:
+        if self.num_classes is None:
+            raise ValueError(
+                'num_classes: expected the number of classes of the heads, got None; pass it, or '
+                "train with one of mmkd's algorithms, which sets it before the first step"
+            )
+        return self.num_classes

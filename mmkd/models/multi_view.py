@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmkd.functional.rotations import rotations
+from mmkd.functional.dlkd import rotations
 
 Views = Callable[[Tensor], Tensor]
 VIEWS: dict[str, Views] = {'rotations': rotations}

@@ -22,6 +22,8 @@ def test_by_hand():
     student = torch.tensor([[2.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
     teacher = torch.tensor([[0.0, 3.0], [0.0, -1.0], [4.0, 4.0]])
     assert alignment(student, teacher).item() == pytest.approx((2 + 4 + 0) / 3)
+    assert alignment(student, teacher, 'sum').item() == pytest.approx(2 + 4 + 0)
+    torch.testing.assert_close(alignment(student, teacher, 'none'), torch.tensor([2.0, 4.0, 0.0]))
 
 
 def test_gradcheck_in_both_arguments():
@@ -75,6 +77,8 @@ def test_half_precision_and_autocast_change_nothing(dtype):
     assert torch.equal(value, alignment(student.float(), teacher.float()))
 
 
-def test_shape_error():
+def test_errors():
+    with pytest.raises(ValueError, match=r"reduction: expected one of .* got 'batchmean'"):
+        alignment(*pair(), 'batchmean')
     with pytest.raises(ValueError, match=r"teacher: expected the student's shape \(6, 5\), got"):
         alignment(torch.zeros(6, 5), torch.zeros(6, 4))

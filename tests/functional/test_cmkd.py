@@ -48,13 +48,13 @@ def by_scipy(student, teacher, tau=4.0, primary_weight=4.0, secondary_weight=1.0
     return np.mean(losses)
 
 
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
 @pytest.mark.parametrize(
     'weights', [{}, {'tau': 1.0}, {'primary_weight': 2.0, 'secondary_weight': 3.0}]
 )
-def test_equals_scipy(rank, weights):
+def test_equals_scipy(rank_method, weights):
     student, teacher = logits()
-    value = cmkd(student, teacher, rank=rank, **weights, **EXACT).item()
+    value = cmkd(student, teacher, rank_method=rank_method, **weights, **EXACT).item()
     expected = by_scipy(student.numpy(), teacher.numpy(), **weights)
     assert value == pytest.approx(expected, rel=1e-9)
 
@@ -71,13 +71,27 @@ def test_hand_computed():
     assert cmkd(sure_wrong, teacher).item() == pytest.approx((linear + 4 * ranking) / 2)
 
 
+def test_reductions():
+    student, teacher = logits()
+    values = cmkd(student, teacher, reduction='none')
+    mean = entropy(teacher).mean()
+    each = [
+        cmkd(s[None], t[None], mean_entropy=mean) for s, t in zip(student, teacher, strict=True)
+    ]
+    torch.testing.assert_close(values, torch.stack(each))
+    torch.testing.assert_close(cmkd(student, teacher, reduction='sum'), values.sum())
+    torch.testing.assert_close(cmkd(student, teacher), values.mean())
+    with pytest.raises(ValueError, match=r"reduction: expected one of .* got 'max'"):
+        cmkd(student, teacher, reduction='max')
+
+
 def test_terms():
     student, teacher = logits()
     p, q = ((zscore(x) / 4).softmax(1) for x in (student, teacher))
     torch.testing.assert_close(cmkd(student, teacher, **LINEAR), (1 - pearson(p, q)).mean())
-    for options in ({}, {'rank': 'pairwise'}, {'rank_strength': 2.0}):
+    for options in ({}, {'rank_method': 'pairwise'}, {'rank_strength': 2.0}):
         value = cmkd(student, teacher, **RANKING, **options)
-        method = options.get('rank', 'fast')
+        method = options.get('rank_method', 'fast')
         strength = options.get('rank_strength', 0.5)
         ranking = 1 - spearman(student, teacher, strength, method)
         torch.testing.assert_close(value, ranking.mean())
@@ -138,33 +152,33 @@ def freeze_unit(monkeypatch):
     monkeypatch.setattr(soft_rank_module, '_per_unit', frozen)
 
 
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
 @pytest.mark.parametrize('terms', [{}, LINEAR, RANKING])
-def test_gradcheck(monkeypatch, rank, terms):
+def test_gradcheck(monkeypatch, rank_method, terms):
     student, teacher = logits(4, 7)
     freeze_unit(monkeypatch)
-    options = {'rank': rank, 'rank_strength': 0.7, **terms}
+    options = {'rank_method': rank_method, 'rank_strength': 0.7, **terms}
     assert torch.autograd.gradcheck(lambda s: cmkd(s, teacher, **options), student.requires_grad_())
 
 
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
-def test_gradient_neither_scales_nor_shifts_the_student(rank):
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
+def test_gradient_neither_scales_nor_shifts_the_student(rank_method):
     """The loss does not see them, and a constant unit of the soft ranks shall not either."""
     student, teacher = logits()
-    cmkd(student.requires_grad_(), teacher, rank=rank).backward()
+    cmkd(student.requires_grad_(), teacher, rank_method=rank_method).backward()
     zero = torch.zeros(8, dtype=student.dtype)
     torch.testing.assert_close((student * student.grad).sum(1), zero)
     torch.testing.assert_close(student.grad.sum(1), zero)
 
 
-@pytest.mark.parametrize(('rank', 'left'), [('fast', 0.4), ('pairwise', 0.1)])
-def test_steps_on_soft_ranks_raise_the_exact_correlation(rank, left):
+@pytest.mark.parametrize(('rank_method', 'left'), [('fast', 0.4), ('pairwise', 0.1)])
+def test_steps_on_soft_ranks_raise_the_exact_correlation(rank_method, left):
     student, teacher = logits(16, 20)
     before = 1 - spearman(student, teacher, 1e-6).mean()
     optimizer = torch.optim.Adam([student.requires_grad_()], lr=0.06)
     for _ in range(100):
         optimizer.zero_grad()
-        cmkd(student, teacher, rank=rank, **RANKING).backward()
+        cmkd(student, teacher, rank_method=rank_method, **RANKING).backward()
         optimizer.step()
     after = 1 - spearman(student.detach(), teacher, 1e-6).mean()
     assert after < left * before
@@ -179,61 +193,61 @@ def test_linear_term_is_zero_without_gradient_when_equal():
     assert not student.grad.any()
 
 
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
-def test_is_zero_without_gradient_when_equal_where_ranks_are_exact(rank):
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
+def test_is_zero_without_gradient_when_equal_where_ranks_are_exact(rank_method):
     student, _ = logits()
     student.requires_grad_()
-    value = cmkd(student, student.detach().clone(), rank=rank, rank_strength=1e-4)
+    value = cmkd(student, student.detach().clone(), rank_method=rank_method, rank_strength=1e-4)
     value.backward()
     assert 0 <= value < 1e-12
     assert student.grad.abs().max() < 1e-9
 
 
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
 @pytest.mark.parametrize('peak', [0.0, 12.0])
-def test_is_near_zero_when_equal_at_the_default(rank, peak):
+def test_is_near_zero_when_equal_at_the_default(rank_method, peak):
     """Soft ranks of the student, exact ones of the teacher."""
     student = torch.randn(64, 100, generator=torch.Generator().manual_seed(0))
     student[:, 0] += peak
     unlike = student.flip(0)
-    value = cmkd(student, student, rank=rank)
+    value = cmkd(student, student, rank_method=rank_method)
     assert 0 <= value < 0.15
-    assert value < 0.06 * cmkd(unlike, student, rank=rank)
+    assert value < 0.06 * cmkd(unlike, student, rank_method=rank_method)
 
 
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
-def test_never_negative(rank):
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
+def test_never_negative(rank_method):
     for seed in range(20):
         student, _ = logits(dtype=torch.float32, seed=seed)
         for strength in (1e-6, 0.3, 10.0):
-            assert cmkd(student, 2 * student, rank=rank, rank_strength=strength) >= 0
+            assert cmkd(student, 2 * student, rank_method=rank_method, rank_strength=strength) >= 0
 
 
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
 @pytest.mark.parametrize('fill', [0.0, 0.1, 6e4])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
-def test_constant_logits_add_nothing(rank, fill, dtype):
+def test_constant_logits_add_nothing(rank_method, fill, dtype):
     student, teacher = logits(6, dtype=dtype)
     student[0], teacher[1] = fill, fill
     student.requires_grad_()
-    value = cmkd(student, teacher, rank=rank)
+    value = cmkd(student, teacher, rank_method=rank_method)
     value.backward()
     mean = entropy(teacher).mean()
-    rest = cmkd(student[2:], teacher[2:], rank=rank, mean_entropy=mean)
+    rest = cmkd(student[2:], teacher[2:], rank_method=rank_method, mean_entropy=mean)
     torch.testing.assert_close(value, rest * 4 / 6)
     assert not student.grad[:2].any()
     assert student.grad[2:].any(1).all()
 
 
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
-def test_one_class_and_one_sample(rank):
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
+def test_one_class_and_one_sample(rank_method):
     student = torch.randn(5, 1, requires_grad=True)
-    value = cmkd(student, torch.randn(5, 1), rank=rank)
+    value = cmkd(student, torch.randn(5, 1), rank_method=rank_method)
     value.backward()
     assert value == 0
     assert not student.grad.any()
     student, teacher = logits(1)
-    assert cmkd(student, teacher, rank=rank, **EXACT).item() == pytest.approx(
+    assert cmkd(student, teacher, rank_method=rank_method, **EXACT).item() == pytest.approx(
         by_scipy(student.numpy(), teacher.numpy())
     )
 
@@ -271,7 +285,7 @@ def test_half_precision_is_computed_in_float32(dtype, autocast):
         (((5,), (5,)), {}, r'student: expected a shape \(B, C\), got \(5,\)'),
         (((5, 3), (5, 4)), {}, r"teacher: expected the student's shape \(5, 3\), got \(5, 4\)"),
         (((5, 3), (5, 3)), {'tau': 0.0}, 'tau: expected a finite number > 0, got 0.0'),
-        (((5, 3), (5, 3)), {'rank': 'exact'}, 'method: expected one of'),
+        (((5, 3), (5, 3)), {'rank_method': 'exact'}, 'method: expected one of'),
         (((5, 3), (5, 3)), {'rank_strength': 0.0}, 'strength: expected a finite number > 0'),
     ],
 )

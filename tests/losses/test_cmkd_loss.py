@@ -37,7 +37,7 @@ def test_is_registered_with_the_papers_weights():
         {'tau': 1.0},
         {'primary_weight': 2.0},
         {'secondary_weight': 3.0},
-        {'rank': 'pairwise'},
+        {'rank_method': 'pairwise'},
         {'rank_strength': 1.0},
     ],
 )
@@ -54,6 +54,7 @@ def test_hand_computed():
     teacher = torch.tensor([[0.0, 1.0], [0.0, 9.0], [2.0, 1.0], [7.0, 3.0]])
     student = teacher * torch.tensor([[1.0], [1.0], [1.0], [-1.0]])
     assert CMKDLoss()(student, teacher).item() == pytest.approx((4 * 2 + 2) / 4)
+    assert CMKDLoss(reduction='sum')(student, teacher).item() == pytest.approx(4 * 2 + 2)
     assert CMKDLoss()(student, student).item() == 0
 
 
@@ -64,22 +65,29 @@ def test_gradient_reaches_the_student_only():
     assert teacher.grad is None
 
 
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
-def test_a_gradient_step_lowers_the_loss(rank):
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
+def test_a_gradient_step_lowers_the_loss(rank_method):
     student, teacher = logits()
     student.requires_grad_()
-    loss = CMKDLoss(rank=rank)
+    loss = CMKDLoss(rank_method=rank_method)
     before = loss(student, teacher)
     before.backward()
     assert loss((student - 0.1 * student.grad).detach(), teacher) < before
 
 
-def test_two_processes_equal_one_on_average():
-    """A process has its share of the loss, by the mean entropy of all samples."""
+def test_sum_is_the_mean_times_the_samples():
     student, teacher = logits()
-    splits = (None, (0, 8), (3, 5))
+    total = CMKDLoss(reduction='sum')(student, teacher)
+    torch.testing.assert_close(total, 8 * CMKDLoss()(student, teacher))
+
+
+@pytest.mark.parametrize('reduction', ['mean', 'sum'])
+def test_two_processes_equal_one_on_average(reduction):
+    """A process has its share of the loss, by the mean entropy of all samples."""
+    student, teacher = logits(dtype=torch.float64)
+    loss, splits = CMKDLoss(reduction=reduction), (None, (0, 8), (3, 5))
     assert_two_processes_equal_one(
-        CMKDLoss(), student.requires_grad_(), teacher, splits=splits, average=True
+        loss, student.requires_grad_(), teacher, splits=splits, average=True
     )
 
 
@@ -96,11 +104,11 @@ def test_without_gather_each_process_is_alone(monkeypatch):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('autocast', [False, True])
 @pytest.mark.parametrize('shape', [(1, 1), (6, 1), (1, 10), (6, 10)])
-@pytest.mark.parametrize('rank', ['fast', 'pairwise'])
-def test_constant_logits_give_zero_without_gradient(dtype, autocast, shape, rank):
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
+def test_constant_logits_give_zero_without_gradient(dtype, autocast, shape, rank_method):
     student = torch.full(shape, 0.1, dtype=dtype, requires_grad=True)
     with torch.autocast('cpu', dtype=torch.bfloat16, enabled=autocast):
-        value = CMKDLoss(rank=rank)(student, torch.randn(shape).to(dtype))
+        value = CMKDLoss(rank_method=rank_method)(student, torch.randn(shape).to(dtype))
     value.backward()
     assert value == 0
     assert not student.grad.any()
@@ -129,9 +137,10 @@ def test_a_diverged_input_is_not_hidden(which):
         ('tau', float('inf'), 'a finite number > 0, got inf'),
         ('primary_weight', -1.0, 'a finite number >= 0, got -1.0'),
         ('secondary_weight', float('nan'), 'a finite number >= 0, got nan'),
-        ('rank', 'exact', r"one of \('fast', 'pairwise'\), got 'exact'"),
+        ('rank_method', 'exact', r"one of \('fast', 'pairwise'\), got 'exact'"),
         ('rank_strength', 0.0, 'a finite number > 0, got 0.0'),
         ('loss_weight', -1.0, 'a finite number >= 0, got -1.0'),
+        ('reduction', 'none', r"one of \('mean', 'sum'\), got 'none'"),
     ],
 )
 def test_construction_errors(name, value, message):

@@ -27,6 +27,15 @@ def test_default_weight_by_hand():
     assert value.item() == pytest.approx(10 * 4)
 
 
+def test_sum_by_hand_and_as_the_mean_times_the_rows():
+    student = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
+    teacher = torch.tensor([[-2.0, 0.0], [5.0, 0.0]])
+    total = DLKDAlignLoss(loss_weight=2.0, reduction='sum')(student, teacher)
+    assert total.item() == pytest.approx(2 * (4 + 2))
+    total, mean = DLKDAlignLoss(reduction='sum')(*pair()), DLKDAlignLoss()(*pair())
+    torch.testing.assert_close(total, 8 * mean)
+
+
 def test_gradcheck_and_gradient_for_the_student_only():
     student, teacher = pair(torch.float64)
     student.requires_grad_()
@@ -74,11 +83,12 @@ def test_order_of_rows_does_not_matter():
     torch.testing.assert_close(loss(student[order], teacher[order]), loss(student, teacher))
 
 
-def test_two_processes_average_to_one():
-    student, teacher = pair()
-    splits = (None, (0, 8), (3, 5))
+@pytest.mark.parametrize('reduction', ['mean', 'sum'])
+def test_two_processes_average_to_one(reduction):
+    student, teacher = pair(torch.float64)
+    loss, splits = DLKDAlignLoss(reduction=reduction), (None, (0, 8), (3, 5))
     assert_two_processes_equal_one(
-        DLKDAlignLoss(), student.clone().requires_grad_(), teacher, splits=splits, average=True
+        loss, student.clone().requires_grad_(), teacher, splits=splits, average=True
     )
 
 
@@ -89,9 +99,12 @@ def test_without_gather_each_process_is_alone(monkeypatch):
     assert DLKDAlignLoss()(*pair()) == 8 * alone
 
 
-def test_weight_error():
+def test_construction_errors():
     with pytest.raises(ValueError, match=r'loss_weight: expected a finite number >= 0, got -1'):
         DLKDAlignLoss(loss_weight=-1)
+    message = r"reduction: expected one of \('mean', 'sum'\), got 'none'"
+    with pytest.raises(ValueError, match=message):
+        DLKDAlignLoss(reduction='none')
 
 
 @pytest.mark.parametrize(

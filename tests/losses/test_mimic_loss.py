@@ -19,6 +19,17 @@ def test_is_the_weighted_sum_of_mean_squared_errors():
     torch.testing.assert_close(loss(student, teacher), expected)
 
 
+def test_sum_is_the_mean_times_the_entries():
+    student, teacher = (torch.randn(2, 3, 4, 4) for _ in range(2))
+    total = MimicLoss(loss_weight=0.5, reduction='sum')(student, teacher)
+    torch.testing.assert_close(total, 96 * MimicLoss(loss_weight=0.5)(student, teacher))
+    total = MimicLoss(reduction='sum')(torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, 3.0]]]]))
+    assert total == 1 + 9
+    message = r"reduction: expected one of \('mean', 'sum'\), got 'none'"
+    with pytest.raises(ValueError, match=message):
+        MimicLoss(reduction='none')
+
+
 def test_selects_levels():
     student, teacher = pyramid(), pyramid()
     value = MimicLoss(levels=[1])(student, teacher)

@@ -25,8 +25,10 @@ ROWS = [
     *(CCKDLoss(kernel) for kernel in ('mmd', 'bilinear', 'rbf')),
     CCKDLoss(order=None),
     CMKDLoss(),
-    CMKDLoss(rank='pairwise'),
+    CMKDLoss(rank_method='pairwise'),
+    CMKDLoss(reduction='sum'),
     DLKDAlignLoss(),
+    DLKDAlignLoss(reduction='sum'),
     DLKDCorrLoss(num_views=2),
     DLKDCorrLoss(num_views=4),
 ]

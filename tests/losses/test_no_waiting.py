@@ -45,7 +45,7 @@ CASES = {
     'CCKD, bilinear': (CCKDLoss('bilinear'), ROWS),
     'CCKD, rbf': (CCKDLoss('rbf'), ROWS),
     'CMKD': (CMKDLoss(), ROWS),
-    'CMKD, pairwise': (CMKDLoss(rank='pairwise'), ROWS),
+    'CMKD, pairwise': (CMKDLoss(rank_method='pairwise'), ROWS),
     'DLKD, alignment': (DLKDAlignLoss(), ROWS),
     'DLKD, correlation': (DLKDCorrLoss(num_views=4), ROWS),
     'MMD': (MMDLoss(), ROWS),

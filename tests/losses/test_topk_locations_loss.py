@@ -175,3 +175,13 @@ def test_wrong_arguments(arguments, message):
 
 def test_both_heads_need_the_same_classes_whatever_the_loss():
     assert TopKLocationsLoss(FKDLoss(), CLASSES).needs_equal_shapes
+
+
+def test_number_of_classes_may_be_set_before_the_first_step():
+    students, teachers = (maps((5, 4), (3, 2), seed=seed) for seed in (0, 1))
+    loss = TopKLocationsLoss(KL)
+    message = 'num_classes: expected the number of classes of the heads, got None; pass it, or'
+    with pytest.raises(ValueError, match=message):
+        loss(students, teachers)
+    loss.num_classes = CLASSES
+    assert loss(students, teachers) == TopKLocationsLoss(KL, CLASSES)(students, teachers)

@@ -20,7 +20,9 @@ from mmkd.losses import (
 LOSSES = {
     'cckd': CCKDLoss(loss_weight=1.0),
     'cmkd': CMKDLoss(),
+    'cmkd, sum': CMKDLoss(reduction='sum'),
     'dlkd_align': DLKDAlignLoss(),
+    'dlkd_align, sum': DLKDAlignLoss(reduction='sum'),
     'dlkd_corr': DLKDCorrLoss(num_views=2),
     'dlkd_sup': DLKDSupLoss(),
     'fcka': FCKALoss(),
@@ -28,7 +30,8 @@ LOSSES = {
     'lcka': LCKALoss(),
 }
 SPLITS = [(3, 5), (0, 8), (7, 1), (0, 0)]
-OWN_VALUES = ('cmkd', 'dlkd_align')  # of each process; the others compare all rows in each
+# Each process has the value of its own rows. With other losses, each compares all rows.
+OWN_VALUES = ('cmkd', 'cmkd, sum', 'dlkd_align', 'dlkd_align, sum')
 LABELS = torch.tensor([0, 2, 0, 1, 2, 0, 1, 1])
 
 

@@ -5,7 +5,7 @@ import torch
 from helpers import distiller_config, toy_detector
 
 from mmkd.algorithms import FrozenTeacherDistill
-from mmkd.functional.rotations import rotations
+from mmkd.functional.dlkd import rotations
 from mmkd.models.multi_view import all_views, resolve_views
 from mmkd.teachers import FrozenTeacher
 
@@ -69,7 +69,7 @@ def test_heads_are_recorded_on_the_images_alone(images):
     plain = FrozenTeacherDistill(
         toy_detector(0), FrozenTeacher(toy_detector(1)), distiller_config('bbox_head')
     )
-    assert algorithm.teacher.forward == 'tensor'
+    assert algorithm.teacher.mode == 'tensor'
     torch.testing.assert_close(
         algorithm(images, mode='loss')['distill.loss_feature'],
         plain(images, mode='loss')['distill.loss_feature'],

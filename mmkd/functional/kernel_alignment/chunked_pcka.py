@@ -1,4 +1,4 @@
-"""PCKA a few groups at a time: little memory, and on CPUs what is computed stays in the cache."""
+"""PCKA in chunks of groups, which needs little memory and stays in the cache of a CPU."""
 
 from typing import Any
 
@@ -7,47 +7,47 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmkd.functional.kernel_alignment.cka import Gram, compare_grams, gram, row_gradient
-from mmkd.functional.kernel_alignment.patches import PatchLayout, to_patches
+from mmkd.functional.kernel_alignment.patches import Patching, to_patches
 from mmkd.functional.numerics import upcast
 
-# Pixels of a chunk for each thread of a CPU: with all that is made of them a few MB, about the
-# cache of a core. Smaller chunks wait for the threads more than they compute.
+# Pixels of a chunk for each CPU thread: with its intermediates a few MB, about one core's cache.
+# In smaller chunks the threads would wait for each other.
 _CPU_PIXELS = 2**18
-# Elsewhere launches count: maps of at least eight times this many are cut into eight chunks.
+# Minimum elsewhere, where each launch costs time.
 _DEVICE_PIXELS = 2**20
-# With fewer, little is gained on the way that computes all groups at once.
+# With fewer chunks, computing all groups at once is as good.
 _FEWEST_CHUNKS = 8
-# Dimension of a map (B, C, H, W) that counts the groups.
+# The dimension of a map (B, C, H, W) that counts the groups.
 _GROUPS = {'channel': 1, 'batch': 0}
 
 
-def can_be_chunked(student: Tensor, teacher: Tensor, layout: PatchLayout) -> bool:
-    """Whether :func:`chunked_pcka` serves these maps, (B, C, H, W) each, and is the better way."""
-    if teacher.requires_grad or layout.average not in _GROUPS:
+def can_be_chunked(student: Tensor, teacher: Tensor, patching: Patching) -> bool:
+    """Whether ``chunked_pcka`` can compare these maps (B, C, H, W), and is faster."""
+    if teacher.requires_grad or patching.average not in _GROUPS:
         return False
-    rows, columns = (-(-size // layout.patch_size) for size in student.shape[2:])
-    maps = student.shape[1 - _GROUPS[layout.average]]
-    if rows * columns > maps * layout.patch_size**2:
+    rows, columns = (-(-size // patching.patch_size) for size in student.shape[2:])
+    maps = student.shape[1 - _GROUPS[patching.average]]
+    if rows * columns > maps * patching.patch_size**2:
         return False
     return student.numel() >= _FEWEST_CHUNKS * _chunk_pixels(student)
 
 
 def chunked_pcka(
-    student: Tensor, teacher: Tensor, layout: PatchLayout, center: bool, unbiased: bool
+    student: Tensor, teacher: Tensor, patching: Patching, center: bool, unbiased: bool
 ) -> Tensor:
-    """Mean CKA over the groups of a layout, from the N x N side.
+    """Mean CKA over the groups, from the N x N side.
 
-    The student's patches are made again for the backward pass, which keeps nothing but the student
-    and N x N matrices. No gradient flows into the teacher.
+    The backward pass makes the student's patches again, so only the student's map and N x N
+    matrices are kept. No gradient flows into the teacher.
 
     Args:
         student: Shape (B, C, H, W).
         teacher: Shape (B, C, H, W).
-        layout: How they are cut; ``average`` is ``'channel'`` or ``'batch'``.
-        center: See :func:`pcka`.
-        unbiased: See :func:`pcka`.
+        patching: How to cut the maps. Its ``average`` is ``'channel'`` or ``'batch'``.
+        center: See ``pcka``.
+        unbiased: See ``pcka``.
     """
-    return _ChunkedPCKA.apply(student, teacher, layout, center, unbiased)
+    return _ChunkedPCKA.apply(student, teacher, patching, center, unbiased)
 
 
 class _ChunkedPCKA(torch.autograd.Function):
@@ -56,12 +56,12 @@ class _ChunkedPCKA(torch.autograd.Function):
         ctx: Any,
         student: Tensor,
         teacher: Tensor,
-        layout: PatchLayout,
+        patching: Patching,
         center: bool,
         unbiased: bool,
     ) -> Tensor:
-        ctx.layout, ctx.center = layout, center
-        given, wanted = (_grams(maps, layout, center) for maps in (student, teacher))
+        ctx.patching, ctx.center = patching, center
+        given, wanted = (_grams(maps, patching, center) for maps in (student, teacher))
         similarity, gradient = _compare(given, wanted, unbiased, ctx.needs_input_grad[0])
         ctx.save_for_backward(student, gradient)
         return similarity.mean()
@@ -71,13 +71,13 @@ class _ChunkedPCKA(torch.autograd.Function):
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         student, gradient = ctx.saved_tensors
         weights = row_gradient(gradient * (scale / len(gradient)), ctx.center)
-        if ctx.center:  # rows that sum to 0: the mean patch, not subtracted here, vanishes
+        if ctx.center:  # rows that sum to 0 cancel the mean patch, which is not subtracted here
             weights -= weights.mean(-1, keepdim=True)
         result = torch.empty_like(student)
-        parts = _chunks(result, ctx.layout)
-        factors = weights.split([part.shape[_GROUPS[ctx.layout.average]] for part in parts])
-        for maps, part, factor in zip(_chunks(student, ctx.layout), parts, factors, strict=True):
-            part.copy_(_map_gradient(maps, factor, ctx.layout))
+        parts = _chunks(result, ctx.patching)
+        factors = weights.split([part.shape[_GROUPS[ctx.patching.average]] for part in parts])
+        for maps, part, factor in zip(_chunks(student, ctx.patching), parts, factors, strict=True):
+            part.copy_(_map_gradient(maps, factor, ctx.patching))
         return result, None, None, None, None
 
 
@@ -87,18 +87,18 @@ def _chunk_pixels(maps: Tensor) -> int:
     return max(_DEVICE_PIXELS, maps.numel() // _FEWEST_CHUNKS)
 
 
-def _chunks(maps: Tensor, layout: PatchLayout) -> tuple[Tensor, ...]:
-    """Views of some groups each."""
-    groups = _GROUPS[layout.average]
+def _chunks(maps: Tensor, patching: Patching) -> tuple[Tensor, ...]:
+    """Views of the map, each with some of its groups."""
+    groups = _GROUPS[patching.average]
     step = _chunk_pixels(maps) * maps.shape[groups] // maps.numel()
     return maps.split(max(1, step), groups)
 
 
-def _grams(maps: Tensor, layout: PatchLayout, center: bool) -> Gram:
+def _grams(maps: Tensor, patching: Patching, center: bool) -> Gram:
     """Gram matrices of the patches of all groups."""
     parts = [
-        gram(to_patches(upcast(chunk), **layout._asdict()), center, overwrite=True)
-        for chunk in _chunks(maps, layout)
+        gram(to_patches(upcast(chunk), **patching._asdict()), center, overwrite=True)
+        for chunk in _chunks(maps, patching)
     ]
     return Gram(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
@@ -106,7 +106,7 @@ def _grams(maps: Tensor, layout: PatchLayout, center: bool) -> Gram:
 def _compare(
     source: Gram, target: Gram, unbiased: bool, with_gradient: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Similarities, and their gradient by the source's Gram matrix if that is wanted."""
+    """Similarities and, if wanted, their gradient by the source's Gram matrix."""
     with torch.set_grad_enabled(with_gradient):
         matrix = source.matrix.detach().requires_grad_(with_gradient)
         similarity, vanishing = compare_grams(source._replace(matrix=matrix), target, unbiased)
@@ -116,9 +116,9 @@ def _compare(
         return similarity.detach(), torch.autograd.grad(similarity.sum(), matrix)[0]
 
 
-def _map_gradient(maps: Tensor, factor: Tensor, layout: PatchLayout) -> Tensor:
-    """Gradient of maps whose patches' gradients are a factor (G, N, N) times the patches."""
+def _map_gradient(maps: Tensor, factor: Tensor, patching: Patching) -> Tensor:
+    """Gradient of maps, given that of their patches: ``factor`` (G, N, N) times the patches."""
     maps = maps.detach().requires_grad_()
     with torch.enable_grad(), torch.autocast(maps.device.type, enabled=False):
-        patches = to_patches(upcast(maps), **layout._asdict())
+        patches = to_patches(upcast(maps), **patching._asdict())
         return torch.autograd.grad(patches, maps, factor @ patches.detach())[0]

@@ -10,7 +10,7 @@ from mmkd.functional.checks import check_same_rows
 from mmkd.functional.numerics import upcast
 
 MIN_UNBIASED_ROWS = 4
-# Deviations below this many ulps of the data's own magnitude are rounding, not signal.
+# Deviations below this many ulps of the data count as rounding errors.
 _ROUNDING_ULPS = 16
 
 
@@ -31,32 +31,31 @@ def cka(
 ) -> Tensor:
     r"""Linear CKA of two sets of representations of the same N things.
 
-    .. math::
-        \mathrm{CKA} = \frac{\langle K, L \rangle_F}{\|K\|_F \|L\|_F}
-                     = \frac{\|Y^\top X\|_F^2}{\|X^\top X\|_F \|Y^\top Y\|_F},
-        \qquad K = X X^\top,\; L = Y Y^\top
+    $$
+    \mathrm{CKA} = \frac{\langle K, L \rangle_F}{\|K\|_F \|L\|_F}
+                 = \frac{\|Y^\top X\|_F^2}{\|X^\top X\|_F \|Y^\top Y\|_F},
+    \qquad K = X X^\top,\; L = Y Y^\top
+    $$
 
-    Kornblith et al., "Similarity of Neural Network Representations Revisited" (2019), eq. 1-4.
-    Whichever side is smaller is computed, N x N or P x Q. The value is invariant under rotation
-    and isotropic scaling of either argument, and never above 1.
+    Kornblith et al., ICML 2019, eq. 1-4: <https://arxiv.org/abs/1905.00414>. The function computes
+    whichever side is smaller, N x N or P x Q. Rotating or scaling an argument changes nothing.
 
     Args:
-        x: Representations. Shape (..., N, P): rows are the things compared.
-        y: Representations. Shape (..., N, Q); leading dimensions broadcast with those of ``x``.
-        center: Subtract each column's mean over the N rows first. Without it, unrelated
+        x: One row a thing. Shape (..., N, P).
+        y: One row a thing. Shape (..., N, Q). Its leading dimensions broadcast with those of ``x``.
+        center: Subtract each column's mean over the N rows first. Without centering, unrelated
             non-negative features read close to 1.
-        unbiased: Use the HSIC_1 estimator (Song et al. 2012; Nguyen et al. 2021, eq. 3), which is
-            centered by definition, needs N >= 4 (or no rows at all), and has mean near 0 for
-            unrelated features where the biased value grows with P / N.
-        degenerate: Value, with a zero gradient, where either Gram matrix vanishes up to rounding
-            (constant or zero input, no rows or, when centered, a single one).
+        unbiased: Use the HSIC_1 estimator (Song et al. 2012; Nguyen et al. 2021, eq. 3). It needs
+            ``center=True`` and N >= 4 or no rows. Its mean is near 0 for unrelated features, where
+            the biased value grows with P / N.
+        degenerate: Value, with a zero gradient, where a Gram matrix vanishes up to rounding. This
+            happens for constant input, for no rows and, if centered, for one row.
 
     Returns:
-        Shape (...), in float32, or float64 if an argument is float64. Half precision inputs are
-        upcast and autocast is off inside.
+        Shape (...), at most 1, in float32 (float64 if an argument is).
 
     Raises:
-        ValueError: If the row counts differ, or do not suit ``unbiased``.
+        ValueError: If the row counts differ or do not suit ``unbiased``.
 
     Example:
         >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
@@ -65,7 +64,9 @@ def cka(
         >>> cka(x, x[:, :1])
         tensor(0.7906)
     """
-    _check(x, y, center, unbiased)
+    check_same_rows(x, y)
+    if unbiased:
+        check_unbiased(center, 'x', x.shape[-2])
     rows, widths = x.shape[-2], (x.shape[-1], y.shape[-1])
     with torch.autocast(x.device.type, enabled=False):
         x, y = upcast(x), upcast(y)
@@ -82,13 +83,13 @@ def gram(x: Tensor, center: bool = True, *, overwrite: bool = False) -> Gram:
     Args:
         x: Matrices in float32 or float64.
         center: Subtract each column's mean first.
-        overwrite: Center in place; ``x`` must be a temporary that nothing else reads.
+        overwrite: Center in place. Nothing else may read ``x`` afterwards.
     """
     return Gram(*_Gram.apply(x, center, overwrite))
 
 
 class _Gram(torch.autograd.Function):
-    """K = (Hx)(Hx)^T: one matrix product backward, and centering there costs only N x N."""
+    """K = (Hx)(Hx)^T. Backward takes one matrix product and centers only an N x N matrix."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, center: bool, overwrite: bool) -> tuple[Tensor, Tensor]:
@@ -110,7 +111,7 @@ class _Gram(torch.autograd.Function):
 
 
 def row_gradient(grad: Tensor, center: bool) -> Tensor:
-    """Matrix whose product with x is the gradient of x, from that of its Gram matrix."""
+    """Matrix whose product with x is the gradient of x, given the gradient of its Gram matrix."""
     grad = grad + grad.mT
     return grad - grad.mean(-2, keepdim=True) if center else grad
 
@@ -123,9 +124,10 @@ def compare_grams(first: Gram, second: Gram, unbiased: bool = False) -> tuple[Te
 
 
 class _Cosine(torch.autograd.Function):
-    """Cosine of matrices, with a gradient in closed form: a third of autograd's passes over them.
+    """Cosine of matrices. The closed-form gradient takes a third of autograd's passes over them.
 
-    For unit vectors cos = 1 - |k - l|^2 / 2: at most 1, and exactly 1 with no gradient if equal.
+    For unit vectors cos = 1 - |k - l|^2 / 2, which is at most 1. Equal matrices have exactly 1 and
+    no gradient.
     """
 
     @staticmethod
@@ -151,10 +153,10 @@ class _Cosine(torch.autograd.Function):
 
 
 def _scaled_gram(k: Gram, unbiased: bool) -> tuple[Tensor, Tensor]:
-    """Gram matrix of trace 1 (then U-centered if unbiased), and where it vanishes."""
+    """Gram matrix of trace 1, U-centered if unbiased, and where it vanishes."""
     trace = k.matrix.detach().diagonal(dim1=-2, dim2=-1).sum(-1)
     vanishing = _vanishes(trace, k.removed)
-    # The cosine is scale invariant: dividing by the trace, a constant, keeps squares in range.
+    # Dividing by the constant trace keeps squares in range. The cosine does not change.
     matrix = k.matrix / trace.masked_fill(vanishing, 1.0)[..., None, None]
     if unbiased:
         before = _norm(matrix.detach())[..., 0, 0]
@@ -165,9 +167,10 @@ def _scaled_gram(k: Gram, unbiased: bool) -> tuple[Tensor, Tensor]:
 
 
 def _u_center(k: Tensor) -> Tensor:
-    """U-centered Gram matrix of centered rows: inner products of these are HSIC_1 times N (N - 3).
+    """U-centered Gram matrix of centered rows (Szekely & Rizzo 2014).
 
-    Szekely & Rizzo 2014; row i of a centered Gram matrix without its diagonal sums to -K_ii.
+    Inner products of these are HSIC_1 times N (N - 3). Without its diagonal, row i of a centered
+    Gram matrix sums to -K_ii.
     """
     n = k.shape[-1]
     diagonal = k.diagonal(dim1=-2, dim2=-1)
@@ -178,7 +181,7 @@ def _u_center(k: Tensor) -> Tensor:
 
 
 def _compare_features(x: Tensor, y: Tensor, center: bool, unbiased: bool) -> tuple[Tensor, Tensor]:
-    """The same as `compare_grams` from the P x Q side, for many rows of few columns."""
+    """Like `compare_grams`, but from the P x Q side, for many rows of few columns."""
     x, x_vanishing = _scaled(x, center)
     y, y_vanishing = _scaled(y, center)
     xx, xx_vanishing = _inner(x, x, unbiased)
@@ -202,7 +205,7 @@ def _scaled(x: Tensor, center: bool) -> tuple[Tensor, Tensor]:
 
 
 def _inner(x: Tensor, y: Tensor, unbiased: bool) -> tuple[Tensor, Tensor]:
-    """<K, L> of the (U-centered) Gram matrices, without forming them, and where it is rounding."""
+    """<K, L> without forming the (U-centered) Gram matrices, and where it is only rounding."""
     biased = (x.mT @ y).square().sum((-2, -1))
     if not unbiased:
         return biased, torch.zeros_like(biased, dtype=torch.bool)
@@ -214,7 +217,7 @@ def _inner(x: Tensor, y: Tensor, unbiased: bool) -> tuple[Tensor, Tensor]:
 
 
 def _vanishes(trace: Tensor, removed: Tensor) -> Tensor:
-    # `<=` is False for NaN, so that a diverged network shows as NaN and not as a perfect match.
+    # `<=` is False for NaN, so a diverged network gives NaN and not a perfect match.
     smallest = torch.finfo(trace.dtype).tiny
     return trace <= (_tolerance(trace) ** 2 * removed).clamp(min=smallest)
 
@@ -227,19 +230,15 @@ def _norm(matrix: Tensor) -> Tensor:
     return torch.linalg.vector_norm(matrix, dim=(-2, -1), keepdim=True)
 
 
-def _check(x: Tensor, y: Tensor, center: bool, unbiased: bool) -> None:
-    check_same_rows(x, y)
-    if unbiased:
-        check_unbiased(center, 'x', x.shape[-2])
-
-
 def check_unbiased(center: bool, name: str, rows: int) -> None:
-    """Raise ValueError unless ``center`` and the ``rows`` of ``name`` suit the estimator.
+    """Raise ValueError unless ``center`` and the ``rows`` of ``name`` suit the unbiased estimator.
 
-    No rows do: without them nothing is estimated.
+    It takes at least 4 rows, or none.
     """
     if not center:
-        raise ValueError('center: expected True with unbiased=True, which centers, got False')
+        raise ValueError(
+            'center: expected True with unbiased=True, got False; set center=True or unbiased=False'
+        )
     if 0 < rows < MIN_UNBIASED_ROWS:
         raise ValueError(
             f'{name}: expected at least {MIN_UNBIASED_ROWS} rows for unbiased=True, got {rows}'

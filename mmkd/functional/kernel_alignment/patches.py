@@ -1,6 +1,6 @@
 """Cutting feature maps into square patches."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -8,31 +8,31 @@ from torch.nn import functional as F
 
 from mmkd.functional.checks import check_choice, check_positive_int
 
-AVERAGES = ('channel', 'batch', 'spatial')
-FITS = ('resize', 'pad')
+Average = Literal['channel', 'batch', 'spatial']
+Fit = Literal['resize', 'pad']
 
-# Axis orders of a map seen as (B, C, rows, p, columns, p): (groups, patches, features).
-_AXES = {
+# Order of the axes of a map (B, C, rows, p, columns, p): groups, patches, features.
+_AXES: dict[Average, tuple[int, ...]] = {
     'channel': (1, 2, 4, 0, 3, 5),
     'batch': (0, 2, 4, 1, 3, 5),
     'spatial': (3, 5, 2, 4, 0, 1),
 }
 
 
-class PatchLayout(NamedTuple):
-    """How maps are cut; see :func:`to_patches`."""
+class Patching(NamedTuple):
+    """How ``to_patches`` cuts maps."""
 
     patch_size: int
-    average: str
-    fit: str
+    average: Average
+    fit: Fit
 
 
 def fitting_patch_size(size: tuple[int, int], patch_size: int, min_patches: int) -> int | None:
-    """Largest of ``patch_size``, its half, its quarter, ..., 1 that gives enough patches.
+    """Halve the patch size until a map gives enough patches.
 
     Args:
-        size: Height and width of the map in pixels; the last patch of a row may be partial.
-        patch_size: Wanted side of a patch in pixels.
+        size: Height and width of the map in pixels. The last patch of a row may be partial.
+        patch_size: Preferred side of a patch in pixels.
         min_patches: How many patches are enough.
 
     Returns:
@@ -51,22 +51,22 @@ def fitting_patch_size(size: tuple[int, int], patch_size: int, min_patches: int)
 
 
 def to_patches(
-    feature: Tensor, patch_size: int, *, average: str = 'channel', fit: str = 'resize'
+    feature: Tensor, patch_size: int, *, average: Average = 'channel', fit: Fit = 'resize'
 ) -> Tensor:
-    """Cut a feature map into N patches and lay them out as the rows of G matrices.
+    """Cut a feature map into N patches, the rows of G matrices.
 
-    "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), sec. 3.4 and Table 5.
+    Zhou et al., IJCAI 2024, sec. 3.4 and Table 5: <https://arxiv.org/abs/2401.11824>.
 
     Args:
         feature: Shape (B, C, H, W).
         patch_size: Side p of a patch in pixels.
-        average: What the G matrices are. ``'channel'``: G = C, D = B p p. ``'batch'``: G = B,
-            D = C p p. ``'spatial'`` (positions in a patch): G = p p, D = B C.
-        fit: What to do if H or W is not a multiple of p: ``'resize'`` stretches bilinearly up to
-            the next multiple, ``'pad'`` adds zeros at the bottom and the right.
+        average: What the G matrices stand for. ``'channel'``: G = C, D = B p p. ``'batch'``
+            (images): G = B, D = C p p. ``'spatial'`` (positions in a patch): G = p p, D = B C.
+        fit: What to do if H or W is not a multiple of p. ``'resize'`` stretches the map bilinearly
+            to the next multiple. ``'pad'`` adds zeros at the bottom and the right.
 
     Returns:
-        Shape (G, N, D), always a new tensor; patches in row-major order.
+        Shape (G, N, D), always a new tensor, with the patches in row-major order.
 
     Raises:
         ValueError: If an argument has the wrong shape or is none of its choices.
@@ -78,11 +78,11 @@ def to_patches(
     """
     check_feature_map('feature', feature)
     check_positive_int('patch_size', patch_size)
-    check_choice('average', average, AVERAGES)
-    check_choice('fit', fit, FITS)
+    check_choice('average', average, get_args(Average))
+    check_choice('fit', fit, get_args(Fit))
     feature = _fit(feature, patch_size, fit)
     grid = feature.unflatten(3, (-1, patch_size)).unflatten(2, (-1, patch_size))
-    # clone, as reshape alone may return a view of the caller's map
+    # reshape alone may return a view of the caller's map.
     patches = grid.permute(_AXES[average]).clone(memory_format=torch.contiguous_format)
     groups = 2 if average == 'spatial' else 1
     return patches.flatten(groups + 2).flatten(groups, groups + 1).flatten(0, groups - 1)

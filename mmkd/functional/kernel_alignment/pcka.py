@@ -1,5 +1,7 @@
 """Patch-based CKA (PCKA): CKA between the patches of two feature maps."""
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
@@ -7,9 +9,9 @@ from mmkd.functional.checks import check_choice, check_positive_int, check_same_
 from mmkd.functional.kernel_alignment.chunked_pcka import can_be_chunked, chunked_pcka
 from mmkd.functional.kernel_alignment.cka import check_unbiased, cka, compare_grams, gram
 from mmkd.functional.kernel_alignment.patches import (
-    AVERAGES,
-    FITS,
-    PatchLayout,
+    Average,
+    Fit,
+    Patching,
     check_feature_map,
     fitting_patch_size,
     to_patches,
@@ -22,8 +24,8 @@ def pcka(
     teacher: Tensor,
     patch_size: int = 16,
     *,
-    average: str = 'channel',
-    fit: str = 'resize',
+    average: Average = 'channel',
+    fit: Fit = 'resize',
     center: bool = True,
     unbiased: bool = False,
     min_patches: int = 4,
@@ -31,60 +33,65 @@ def pcka(
 ) -> Tensor:
     """Patch-based CKA similarity of two feature maps.
 
-    Both maps are cut into N patches; CKA of the patches is averaged over channels, images or
-    positions in a patch. "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024),
-    sec. 3.4, eq. 9 and Table 5.
+    The function cuts both maps into N patches. It compares the patches by CKA and averages over
+    channels, images or positions in a patch. Zhou et al., IJCAI 2024, sec. 3.4, eq. 9 and Table 5:
+    <https://arxiv.org/abs/2401.11824>.
 
     Args:
         student: Shape (B, C, H, W).
         teacher: Shape (B, C, H, W).
         patch_size: Side of a patch in pixels. It is halved until the map has ``min_patches``.
-        average: ``'channel'``, ``'batch'`` or ``'spatial'``; see :func:`to_patches`.
-        fit: ``'resize'`` or ``'pad'``; see :func:`to_patches`.
+        average: ``'channel'``, ``'batch'`` or ``'spatial'``. See ``to_patches``.
+        fit: ``'resize'`` or ``'pad'``. See ``to_patches``.
         center: Subtract the mean patch first, as CKA does. The authors' code does not.
-        unbiased: Use the unbiased estimator; see :func:`cka`.
-        min_patches: Fewest patches to compare.
-        transpose: Compare the features over the patches, CKA(X^T, Y^T), in place of the patches.
+        unbiased: Use the unbiased estimator. See ``cka``.
+        min_patches: Smallest number of patches to compare.
+        transpose: Compare the features instead of the patches: CKA(X^T, Y^T).
 
     Returns:
-        A scalar, at most 1. Groups in which a map is constant count as 1, with a zero gradient;
-        so does a map of fewer than ``min_patches`` pixels.
+        A scalar, at most 1. A group with a constant map counts as 1 and has no gradient. So does a
+        map with fewer than ``min_patches`` pixels.
 
     Raises:
-        ValueError: If the shapes differ or an argument is out of its range.
+        ValueError: If the shapes differ or an argument is out of range.
 
     Example:
         >>> feature = torch.randn(2, 8, 20, 30)
         >>> round(pcka(feature, 2 * feature + 1, patch_size=4).item(), 4)
         1.0
     """
-    _check(student, teacher, patch_size, center, unbiased, min_patches)
-    check_choice('average', average, AVERAGES)
-    check_choice('fit', fit, FITS)
+    check_feature_map('student', student)
+    check_same_shape(student, teacher)
+    check_positive_int('patch_size', patch_size)
+    check_positive_int('min_patches', min_patches)
+    check_choice('average', average, get_args(Average))
+    check_choice('fit', fit, get_args(Fit))
+    if unbiased:
+        check_unbiased(center, 'min_patches', min_patches)
     size = (student.shape[2], student.shape[3])
     fitting = fitting_patch_size(size, patch_size, min_patches)
     if fitting is None:
-        return upcast(student).flatten()[:0].sum() + 1  # in the graph, for backward()
+        return upcast(student).flatten()[:0].sum() + 1  # 1, in the graph
 
-    layout = PatchLayout(fitting, average, fit)
+    patching = Patching(fitting, average, fit)
     with torch.autocast(student.device.type, enabled=False):
-        if not transpose and can_be_chunked(student, teacher, layout):
-            return chunked_pcka(student, teacher, layout, center, unbiased)
-        return whole_pcka(student, teacher, layout, center, unbiased, transpose)
+        if not transpose and can_be_chunked(student, teacher, patching):
+            return chunked_pcka(student, teacher, patching, center, unbiased)
+        return whole_pcka(student, teacher, patching, center, unbiased, transpose)
 
 
 def whole_pcka(
     student: Tensor,
     teacher: Tensor,
-    layout: PatchLayout,
+    patching: Patching,
     center: bool = True,
     unbiased: bool = False,
     transpose: bool = False,
 ) -> Tensor:
-    """:func:`pcka` of all groups at once, on any device, with gradients of both maps."""
+    """``pcka`` of all groups at once, with gradients of both maps."""
 
     def matrices(feature: Tensor) -> Tensor:
-        patches = to_patches(upcast(feature), **layout._asdict())
+        patches = to_patches(upcast(feature), **patching._asdict())
         return patches.mT if transpose else patches
 
     y = matrices(teacher)
@@ -94,23 +101,7 @@ def whole_pcka(
     if unbiased:
         check_unbiased(center, 'student', y.shape[-2])
     target = gram(y, center, overwrite=True)
-    del y  # only its N x N Gram matrix stays while the student's patches are made
+    del y  # frees memory before the student's patches are made
     source = gram(matrices(student), center, overwrite=True)
     similarity, vanishing = compare_grams(source, target, unbiased)
     return similarity.masked_fill(vanishing, 1.0).mean()
-
-
-def _check(
-    student: Tensor,
-    teacher: Tensor,
-    patch_size: int,
-    center: bool,
-    unbiased: bool,
-    min_patches: int,
-) -> None:
-    check_feature_map('student', student)
-    check_same_shape(student, teacher)
-    check_positive_int('patch_size', patch_size)
-    check_positive_int('min_patches', min_patches)
-    if unbiased:
-        check_unbiased(center, 'min_patches', min_patches)

@@ -1,4 +1,4 @@
-"""Which neighbors isotonic regression pools, in many rows at once."""
+"""Isotonic regression of many rows at once: which neighbors it pools."""
 
 import math
 from itertools import count
@@ -10,29 +10,29 @@ from torch.nn import functional as F
 
 from mmkd.functional.ranking.numpy_sort import nonzero
 
-# Rounds that look at neighbors only: cheap, and few points are left to drop after them.
+# The first rounds look at neighbors only. They are cheap and drop most points.
 _LOCAL_ROUNDS = 2
-# Rows are merged from tiles, of which each is solved with _TILE times its memory.
+# Merging starts with tiles of this size. Solving one takes _TILE times its memory.
 _TILE = 32
 
 
 class Blocks(NamedTuple):
-    """Runs of neighbors that partition rows (B, n), some of them empty."""
+    """Runs of neighbors that partition rows (B, n). Some may be empty."""
 
     member: Tensor  # the block of each element, shape (B n,)
-    begin: Tensor  # where each begins, as an index of the flattened rows, and at last B n
+    begin: Tensor  # where each block begins in the flattened rows; the last entry is B n
 
 
 def pool(rises: Tensor) -> Blocks:
     """Blocks on which the isotonic regression of each row is constant.
 
-    Two ways to the same: on a CPU, points are dropped until a convex curve is left, which costs
-    little more than to look at them. Elsewhere neighbors are merged by a fixed number of
-    operations, none of which waits for the device.
+    On a CPU, points are dropped until a convex curve is left, which takes about as long as reading
+    them. Elsewhere, neighbors are merged by a fixed number of operations, without waiting for the
+    device.
 
     Args:
-        rises: What each value is above the one before it, in float64. Shape (B, n - 1). A row
-            with NaN is partitioned somehow, and touches no other.
+        rises: Difference of each value from the one before it, in float64. Shape (B, n - 1). A row
+            with NaN gets arbitrary blocks and does not affect other rows.
     """
     return by_dropping(rises) if rises.device.type == 'cpu' else by_merging(rises)
 
@@ -40,15 +40,15 @@ def pool(rises: Tensor) -> Blocks:
 def by_dropping(rises: Tensor) -> Blocks:
     """The blocks as the chords of a convex curve.
 
-    Their bounds are the vertices of the greatest convex minorant of the points (k, sum of the
-    first k values), k = 0 ... n, and no vertex is on or above a chord of other points. Rounds drop
-    points that are until none is left: at most n, fewer than ten in practice.
+    The blocks end at the vertices of the greatest convex minorant of the points (k, sum of the
+    first k values), k = 0 ... n. No vertex is on or above a chord of other points. Each round drops
+    such points, until none is left. This takes at most n rounds, and fewer than ten in practice.
 
     Args:
-        rises: See :func:`pool`.
+        rises: See ``pool``.
     """
     rows, n = len(rises), rises.shape[1] + 1
-    # Before each row a point at no height: a slope from or to it is NaN, which drops nothing.
+    # A point with height NaN separates rows: slopes from or to it are NaN and drop nothing.
     height = rises.new_empty(rows, n + 2)
     height[:, 0], height[:, 1:3] = math.nan, 0.0
     torch.cumsum(rises.cumsum(-1), -1, out=height[:, 3:])
@@ -80,31 +80,31 @@ class _Points(NamedTuple):
         return _Points(*(values.index_select(0, kept) for values in self))
 
     def slopes(self) -> Tensor:
-        """Of the chords between neighbors."""
+        """Slopes of the chords between neighbors."""
         return self.height.diff().div_(self.position.diff())
 
     def slopes_to(self, ends: '_Points') -> Tensor:
-        """Of the chords from each of them to each of as many others."""
+        """Slopes of the chords from each point to its entry in ``ends``."""
         return (ends.height - self.height).div_(ends.position - self.position)
 
 
 def _inner_without(dropped: Tensor) -> Tensor:
-    """Indices of all points but those of which it is said; the first and the last stay."""
+    """Indices of all points but the dropped ones. The first and the last point stay."""
     return nonzero(F.pad(dropped.logical_not_(), (1, 1), value=True))
 
 
 def _below_far_chords(points: _Points, drawn: Tensor) -> Tensor:
     """Points not above a chord from a neighbor to the far end of the next new chord.
 
-    When a low point has been found, it takes the place of a long convex run beside it: all of
-    which goes at once, where neighbors alone would tell it point by point.
+    Where a low point was found, its new chord may pass below a long convex run. This drops the
+    whole run at once. Comparing neighbors would drop it point by point.
 
     Args:
         points: The points.
-        drawn: Whether each chord between neighbors is a new one. Shape (number of points - 1).
+        drawn: Whether each chord between neighbors is new. Shape (number of points - 1).
     """
     slope = points.slopes()
-    drawn.logical_or_(slope.isnan())  # no chord passes from row to row
+    drawn.logical_or_(slope.isnan())  # chords end at the end of a row
     chords = nonzero(drawn)
     passed = F.pad(drawn, (1, 0)).cumsum(0)
     ahead = points.only(F.pad(chords + 1, (0, 1), value=len(slope))).only(passed)
@@ -114,16 +114,16 @@ def _below_far_chords(points: _Points, drawn: Tensor) -> Tensor:
 
 
 def by_merging(rises: Tensor) -> Blocks:
-    """The blocks as runs of equal values of the regression, of ever longer parts of the rows.
+    """The blocks as runs of equal values of the regression, merged from ever longer parts.
 
     Args:
-        rises: See :func:`pool`.
+        rises: See ``pool``.
     """
     n = rises.shape[1] + 1
     values = F.pad(rises.cumsum(-1), (1, 0))
     size = min(n, _TILE)
     width = size * 2 ** math.ceil(math.log2(n / size))
-    # The largest value after the others is pooled with none that differs.
+    # Padding with the largest value pools nothing that differs.
     filling = values.amax(-1, keepdim=True).expand(-1, width - n)
     parts = _regression_of_tiles(torch.cat((values, filling), -1).view(-1, size))
     while size < width:
@@ -140,7 +140,7 @@ def _regression_of_tiles(values: Tensor) -> Tensor:
     """Isotonic regression of each row: at k, max over i <= k of min over j >= k of means i ... j.
 
     Args:
-        values: Shape (T, s); s times as much memory is taken.
+        values: Shape (T, s). Takes s times as much memory.
     """
     place = torch.arange(values.shape[-1], device=values.device)
     length = place - place[:, None] + 1
@@ -153,12 +153,13 @@ def _regression_of_tiles(values: Tensor) -> Tensor:
 def _merged(left: Tensor, right: Tensor) -> Tensor:
     """Isotonic regression of rows, given that of their halves.
 
-    It pools the end of the left half that is above, and the start of the right one that is below,
-    some level, and is at this level there. That is where what is cut off equals what is filled up.
+    It pools the end of the left half above some level and the start of the right half below it,
+    and sets both to this level. The level is where the excess on the left fills the gap on the
+    right.
 
     Args:
-        left: In ascending order. Shape (T, s).
-        right: The same of what comes after it.
+        left: Ascending values. Shape (T, s).
+        right: Ascending values of the other half. Shape (T, s).
 
     Returns:
         Shape (T, 2 s).
@@ -168,13 +169,13 @@ def _merged(left: Tensor, right: Tensor) -> Tensor:
     place = torch.arange(size, device=left.device)
     from_here = F.pad(left.flip(-1).cumsum(-1).flip(-1), (0, 1))
     before = F.pad(right.cumsum(-1), (1, 0))
-    # With the level at an element of the left half, is as much above it as there is to fill?
+    # If an element of the left half is the level: does the excess fill the gap?
     lower = torch.searchsorted(right, left)
     excess = from_here[:, :-1] + before.gather(-1, lower) - left * (size - place + lower)
     start = (excess >= 0).sum(-1, keepdim=True)
-    # From there on, right elements belong to it as long as they are below the mean so far.
+    # Elements of the right half join the block while they are below its mean so far.
     cut = from_here.gather(-1, start)
     end = (cut + before[:, :-1] > right * (size - start + place)).sum(-1, keepdim=True)
     level = (cut + before.gather(-1, end)) / (size - start + end)
-    # The level is 0 / 0 if nothing is pooled, which fmin and fmax pass by.
+    # If nothing is pooled, the level is 0 / 0. fmin and fmax ignore NaN.
     return torch.cat((torch.fmin(left, level), torch.fmax(right, level)), -1)

@@ -6,26 +6,26 @@ from torch.nn import functional as F
 
 from mmkd.functional.numerics import has_direction, l2_normalize, upcast
 from mmkd.functional.ranking.numpy_sort import argsort
-from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, soft_rank, unsort
+from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, RankMethod, soft_rank, unsort
 
 
 def pearson(x: Tensor, y: Tensor, dim: int = -1, *, degenerate: float = 0.0) -> Tensor:
     r"""Pearson's linear correlation coefficient.
 
-    .. math::
-        r = \frac{\sum_i (x_i - \bar x) (y_i - \bar y)}
-                 {\sqrt{\sum_i (x_i - \bar x)^2} \sqrt{\sum_i (y_i - \bar y)^2}}
+    $$
+    r = \frac{\sum_i (x_i - \bar x) (y_i - \bar y)}
+             {\sqrt{\sum_i (x_i - \bar x)^2} \sqrt{\sum_i (y_i - \bar y)^2}}
+    $$
 
     Args:
         x: Values. Any shape.
-        y: Values, as many along ``dim``; the other dimensions broadcast.
+        y: Values. The size along ``dim`` must be the same. Other dimensions broadcast.
         dim: Dimension along which to correlate.
         degenerate: Value, with a zero gradient, where either side is constant.
 
     Returns:
-        The broadcast shape without ``dim``, in [-1, 1], in float32, or float64 if an argument is.
-        It is exactly 1, with a zero gradient, where the arguments are equal. Half precision is
-        upcast and autocast is off inside.
+        The broadcast shape without ``dim``, in [-1, 1], in float32 (float64 if an argument is).
+        Equal arguments have exactly 1 and a zero gradient.
 
     Raises:
         ValueError: If the sizes along ``dim`` differ.
@@ -43,7 +43,7 @@ def pearson(x: Tensor, y: Tensor, dim: int = -1, *, degenerate: float = 0.0) -> 
         )
     with torch.autocast(x.device.type, enabled=False):
         x, y = _unit_deviations(x.movedim(dim, -1)), _unit_deviations(y.movedim(dim, -1))
-        # For unit vectors cos = 1 - |x - y|^2 / 2: at most 1, and 1 with no gradient if equal.
+        # For unit vectors cos = 1 - |x - y|^2 / 2, which is exactly 1 with no gradient if equal.
         r = (1 - (x - y).square().sum(-1) / 2).clamp(min=-1.0)
         undefined = ~(has_direction(x) & has_direction(y) | r.isnan())
         return r.masked_fill(undefined, degenerate)
@@ -53,32 +53,30 @@ def spearman(
     x: Tensor,
     y: Tensor,
     strength: float = DEFAULT_STRENGTH,
-    method: str = 'fast',
+    method: RankMethod = 'fast',
     *,
     degenerate: float = 0.0,
 ) -> Tensor:
     """Spearman's rank correlation coefficient, differentiable in ``x``.
 
-    Pearson's coefficient of the soft ranks of ``x`` and the exact ranks of ``y``. It is exact
-    where the soft ranks are: with ``'fast'``, where neighboring values of ``x`` are further apart
-    than ``strength`` times their mean gap. Elsewhere it is below 1 even for ``x`` equal to ``y``,
-    by about 0.002 for 100 normal values, and 0.04 if one of them is 12 standard deviations above
-    the others.
+    It is Pearson's coefficient of the soft ranks of ``x`` and the exact ranks of ``y``. It is exact
+    where the soft ranks are. With ``'fast'``, this is where all gaps of ``x`` exceed ``strength``
+    times the mean gap. Elsewhere it is below 1 even if ``x`` equals ``y``: by about 0.002 for 100
+    normal values, and by 0.04 if one of them lies 12 standard deviations above the others.
 
     Args:
         x: Values. Shape (..., n).
-        y: Values, shape (..., n); leading dimensions broadcast. No gradient flows into them.
-        strength: Smoothing of the ranks of ``x``; see :func:`soft_rank`. For a large one the
-            coefficient is no longer of ranks: it becomes that of x and the ranks of y.
-        method: ``'fast'`` or ``'pairwise'``; see there.
+        y: Values. Shape (..., n), where leading dimensions broadcast. It gets no gradient.
+        strength: Smoothing of the ranks of ``x``. See ``soft_rank``. For a large value the
+            coefficient becomes that of x itself and the ranks of y.
+        method: ``'fast'`` or ``'pairwise'``. See ``soft_rank``.
         degenerate: Value, with a zero gradient, where either side is constant.
 
     Returns:
-        Shape (...), in [-1, 1], in float32, or float64 if an argument is.
+        Shape (...), in [-1, 1], in float32 (float64 if an argument is).
 
     Raises:
-        ValueError: If the numbers of values differ, ``strength`` is not positive or ``method``
-            unknown.
+        ValueError: If the sizes differ, ``strength`` is not positive or ``method`` is unknown.
 
     Example:
         >>> spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([-5.0, 0.1, 900.0]))
@@ -88,14 +86,14 @@ def spearman(
 
 
 def rank(x: Tensor) -> Tensor:
-    """Exact ranks 1 ... n of the values of each row, the smallest first; ties get their mean.
+    """Exact ranks 1 ... n of the values of each row, the smallest first. Ties share their mean.
 
     Args:
         x: Values. Shape (..., n).
 
     Returns:
-        The same shape, without gradient, in float32, or float64 for such an input. A row that
-        contains NaN has ranks NaN.
+        The same shape, without gradient, in float32 (float64 for float64). A row that contains NaN
+        has ranks NaN.
 
     Example:
         >>> rank(torch.tensor([0.0, 9.0, 5.0, 5.0]))
@@ -106,7 +104,7 @@ def rank(x: Tensor) -> Tensor:
     rows = x.gather(-1, order)
     differs = rows[..., 1:] != rows[..., :-1]
     place = torch.arange(1, x.shape[-1] + 1, device=x.device).expand(x.shape)
-    # The first and the last place of the run of equal values that each value is in.
+    # The first and the last place in each value's run of equal values.
     first = place.where(F.pad(differs, (1, 0), value=True), 1).cummax(-1).values
     ends = place.where(F.pad(differs, (0, 1), value=True), x.shape[-1])
     last = ends.flip(-1).cummin(-1).values.flip(-1)
@@ -117,19 +115,19 @@ def rank(x: Tensor) -> Tensor:
 def zscore(logits: Tensor) -> Tensor:
     r"""The z-score of each row.
 
-    .. math::
-        \hat z_i = \frac{z_i - \mu}{\sigma}, \qquad
-        \mu = \frac1C \sum_i z_i, \qquad \sigma^2 = \frac{1}{C - 1} \sum_i (z_i - \mu)^2
+    $$
+    \hat z_i = \frac{z_i - \mu}{\sigma}, \qquad
+    \mu = \frac1C \sum_i z_i, \qquad \sigma^2 = \frac{1}{C - 1} \sum_i (z_i - \mu)^2
+    $$
 
-    Niu et al., "Efficient and Robust Knowledge Distillation from A Stronger Teacher Based on
-    Correlation Matching" (2024), eq. 9-11.
+    Niu et al. 2024, eq. 9-11: <https://arxiv.org/abs/2410.06561>.
 
     Args:
         logits: Shape (..., C).
 
     Returns:
-        The same shape, in float32, or float64 for such an input; 0, without gradient, in a
-        constant row, as is one with C = 1.
+        The same shape, in float32 (float64 for float64). A constant row, also one with C = 1, gives
+        0 without gradient.
 
     Example:
         >>> zscore(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
@@ -141,9 +139,9 @@ def zscore(logits: Tensor) -> Tensor:
 
 
 def _unit_deviations(x: Tensor) -> Tensor:
-    """Deviations of each row from its mean at Euclidean length 1; 0 where it is constant."""
+    """Deviations of each row from its mean, at length 1. A constant row gives 0."""
     x = upcast(x)
-    # The mean of a constant row is off by a rounding error that would become the signal. The
-    # difference is NaN, not 0, where a row is infinite.
+    # The rounded mean of a constant row would leave deviations. For infinite rows the difference
+    # is NaN, not 0.
     constant = x.detach().amax(-1, keepdim=True) - x.detach().amin(-1, keepdim=True) == 0
     return l2_normalize((x - x.mean(-1, keepdim=True)).masked_fill(constant, 0.0))

@@ -1,7 +1,7 @@
 """Differentiable ranks: projection onto the permutahedron, and sums of sigmoids."""
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,43 +12,43 @@ from mmkd.functional.numerics import upcast
 from mmkd.functional.ranking.isotonic import pool
 from mmkd.functional.ranking.numpy_sort import argsort
 
-METHODS = ('fast', 'pairwise')
-# Less leaves more values alone and so without a gradient; more draws rank correlations of a row
-# with a far outlier toward linear ones.
+RankMethod = Literal['fast', 'pairwise']
+# Below this, more values have exact ranks and no gradient. Above it, a far outlier makes the rank
+# correlation of its row more linear.
 DEFAULT_STRENGTH = 0.5
 
 
-def soft_rank(x: Tensor, strength: float = DEFAULT_STRENGTH, method: str = 'fast') -> Tensor:
+def soft_rank(x: Tensor, strength: float = DEFAULT_STRENGTH, method: RankMethod = 'fast') -> Tensor:
     r"""Differentiable ranks 1 ... n of the values of each row, the smallest first.
 
-    With z the row in units of ``strength`` times its mean gap, :math:`z = x / \epsilon`,
-    :math:`\epsilon = \mathrm{strength} \cdot (\max x - \min x) / (n - 1)`:
+    $z = x / \epsilon$ is the row in units of ``strength`` times its mean gap:
+    $\epsilon = \mathrm{strength} \cdot (\max x - \min x) / (n - 1)$.
 
-    ``'fast'`` is the Euclidean projection of z onto the permutahedron, the convex hull of the
-    permutations of (1, ..., n): Blondel et al., "Fast Differentiable Sorting and Ranking" (2020),
-    sec. 4 and prop. 3. It costs a sort and an isotonic regression, O(n log n). Where all gaps are
-    above :math:`\epsilon` the ranks are exact, with a zero gradient. Values that are closer are
-    pooled in blocks, in which the rank is linear in x with slope :math:`1 / \epsilon`.
+    ``'fast'`` projects z onto the permutahedron, the convex hull of the permutations of
+    (1, ..., n): Blondel et al., ICML 2020, sec. 4 and prop. 3: <https://arxiv.org/abs/2002.08871>.
+    It takes a sort and an isotonic regression, O(n log n). If all gaps exceed $\epsilon$, the
+    ranks are exact and have no gradient. Closer values form blocks, where the rank is linear in x
+    with slope $1 / \epsilon$.
 
-    ``'pairwise'`` is :math:`0.5 + \sum_j \mathrm{sigmoid}(z_i - z_j)`: smooth everywhere, with
+    ``'pairwise'`` is $0.5 + \sum_j \mathrm{sigmoid}(z_i - z_j)$. It is smooth everywhere and takes
     O(n^2) time and memory.
 
-    Both sum to n (n + 1) / 2 in each row, give equal values equal ranks, and tend to the exact
-    average ranks for a small ``strength``. For a large one they become affine in x, and a rank
-    correlation the linear one. The unit :math:`\epsilon` is a constant for the gradient: to pull
-    the extremes in shall not be a way to sharpen the ranks.
+    Both sum to n (n + 1) / 2 in each row and give equal values equal ranks. They tend to the exact
+    average ranks for a small ``strength``. For a large one they become affine in x, so a rank
+    correlation becomes the linear one. Epsilon is detached, so the model cannot sharpen ranks by
+    shrinking the range.
 
     Args:
         x: Values. Shape (..., n).
-        strength: Smoothing, in mean gaps of the row; 1 is the range / (n - 1).
+        strength: Smoothing, in mean gaps of the row. 1 is the range / (n - 1).
         method: ``'fast'`` or ``'pairwise'``.
 
     Returns:
-        The shape of ``x``, in float32, or float64 if ``x`` is float64. A constant row has ranks
-        (n + 1) / 2 and a zero gradient; one that is not finite has ranks NaN.
+        The shape of ``x``, in float32 (float64 for float64). A constant row has ranks (n + 1) / 2
+        and a zero gradient. A row that is not finite has ranks NaN.
 
     Raises:
-        ValueError: If ``strength`` is not positive, ``method`` unknown or ``x`` has no values.
+        ValueError: If ``strength`` is not positive, ``method`` is unknown or ``x`` has no values.
 
     Example:
         >>> x = torch.tensor([0.0, 9.0, 5.0, 5.2])
@@ -58,7 +58,7 @@ def soft_rank(x: Tensor, strength: float = DEFAULT_STRENGTH, method: str = 'fast
         tensor([1.0000, 3.8667, 2.5333, 2.6000])
     """
     check_positive('strength', strength)
-    check_choice('method', method, METHODS)
+    check_choice('method', method, get_args(RankMethod))
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f'x: expected a shape (..., n) with n >= 1, got {tuple(x.shape)}')
     with torch.autocast(x.device.type, enabled=False):
@@ -74,7 +74,7 @@ def _pairwise(x: Tensor, strength: float) -> Tensor:
 
 
 def _per_unit(span: Tensor, n: int, strength: float) -> Tensor:
-    """1 / epsilon for rows of n values of range ``span``; 0 for constant rows, NaN for infinite."""
+    """1 / epsilon of rows of n values with range ``span``: 0 if constant, NaN if infinite."""
     constant = span == 0
     per_unit = ((n - 1) / strength / span.masked_fill(constant, 1.0)).masked_fill(constant, 0.0)
     return per_unit.masked_fill(span.isinf(), math.nan)
@@ -83,9 +83,9 @@ def _per_unit(span: Tensor, n: int, strength: float) -> Tensor:
 class _Projection(torch.autograd.Function):
     """Ranks by isotonic regression.
 
-    For a sorted row the projection of z is z - v, where v is the isotonic regression of
-    z - (1, ..., n): its mean over each of some blocks. So a rank is the deviation of z from the
-    mean of its block plus the block's mean rank, and the Jacobian takes deviations too.
+    The projection of a sorted row z is z - v. v is the isotonic regression of z - (1, ..., n),
+    which is its mean over each of some blocks. A rank is thus the deviation of z from the mean of
+    its block, plus the block's mean rank. The Jacobian takes deviations from block means, too.
     """
 
     @staticmethod
@@ -93,13 +93,13 @@ class _Projection(torch.autograd.Function):
         n = x.shape[-1]
         rows = x.reshape(-1, n)
         order = argsort(rows)
-        ordered = rows.gather(-1, order).double()  # sums of float32 would lose digits
+        ordered = rows.gather(-1, order).double()  # float32 sums would lose digits
         per_unit = _per_unit(ordered[:, -1:] - ordered[:, :1], n, strength)
-        # No block spans a gap above n / 2: a longer one would only cost the others digits.
+        # No block spans a gap above n / 2. Clamping larger gaps saves digits.
         member, begin = pool(ordered.diff().mul_(per_unit).clamp_(max=n).sub_(1))
         size = begin.diff().double()
-        # From each block's first element, so that blocks of equal elements are exactly 0.
-        # Empty blocks may begin behind the last.
+        # Relative to its first element, a block of equal elements is exactly 0.
+        # Empty blocks may begin behind the last element.
         first = ordered.flatten().index_select(0, begin[:-1].clamp(max=x.numel() - 1))
         mean_rank = begin[:-1] % n + (size + 1) / 2
         member = unsort(member.view_as(order), order).flatten()
@@ -125,5 +125,5 @@ def _deviations(values: Tensor, member: Tensor, size: Tensor) -> Tensor:
 
 
 def unsort(rows: Tensor, order: Tensor) -> Tensor:
-    """Rows put back where ``order``, from sorting, took them."""
+    """Undo the sorting of rows by ``order``."""
     return torch.empty_like(rows).scatter_(-1, order, rows)

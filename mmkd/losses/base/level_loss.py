@@ -1,4 +1,4 @@
-"""What losses over the levels of a feature pyramid share."""
+"""Base of losses over the levels of a feature pyramid."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -20,11 +20,11 @@ Levels = Tensor | Sequence[Tensor]
 class LevelLoss(nn.Module, metaclass=ABCMeta):
     """A weighted sum over pyramid levels of a loss between two feature maps.
 
-    Subclasses implement :meth:`level_loss`, and override :meth:`check_pair` if they compare maps
-    of different shapes.
+    Subclasses implement ``level_loss``. They override ``check_pair`` if they can compare maps of
+    different shapes.
 
     Args:
-        levels: Indices of the recorded levels to compare; None means all.
+        levels: Indices of the recorded levels to compare. None compares all.
         loss_weight: Factor of the sum.
 
     Attributes:
@@ -43,12 +43,12 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
         self.loss_weight = loss_weight
 
     def forward(self, student: Levels, teacher: Levels) -> Tensor:
-        """Weighted sum of the levels' losses.
+        """Weighted sum of the losses of all levels.
 
         Args:
-            student: A feature map, or a sequence of them, one a level.
-            teacher: The same, level by level comparable by :meth:`check_pair`: of the student's
-                shapes, unless a subclass says otherwise. No gradient flows into it.
+            student: A feature map, or a sequence with one map a level.
+            teacher: The same, with the student's shapes unless a subclass says otherwise. It gets
+                no gradient.
 
         Returns:
             A scalar.
@@ -64,15 +64,15 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
         return self.loss_weight * torch.stack(losses).sum()
 
     def check_pair(self, student: Tensor, teacher: Tensor, name: str) -> None:
-        """Raise ValueError, naming ``name``, unless the two maps of a level have one shape."""
+        """Raise ValueError, naming ``name``, unless the two maps of a level have the same shape."""
         check_same_shape(student, teacher, name)
 
     @abstractmethod
     def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
-        """Loss of one level, a scalar; ``position`` counts the compared levels from 0."""
+        """Loss of one level, a scalar. ``position`` counts the compared levels from 0."""
 
     def _pairs(self, student: Levels, teacher: Levels) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Name, for errors, and maps of each compared level."""
+        """The teacher's name in errors and both maps, for each compared level."""
         students, teachers = as_levels('student', student), as_levels('teacher', teacher)
         if self.levels is None and len(students) != len(teachers):
             raise ValueError(

@@ -1,21 +1,22 @@
-"""What losses between the samples of a batch share."""
+"""Base of losses between the samples of a batch, and checks of their inputs."""
 
 from torch import Tensor, nn
 
-from mmkd.functional.checks import check_non_negative
-from mmkd.functional.gather import gather_rows, mean_over_processes
+from mmkd.functional.checks import check_matrix, check_non_negative
+from mmkd.functional.gather import gather_rows, mean_over_processes, sum_over_processes
+from mmkd.functional.numerics import ScalarReduction
 
 
 class RelationalLoss(nn.Module):
-    """A weighted loss that compares what two networks say of each sample of a batch.
+    """A weighted loss between the samples of a batch, or between their rows in two networks.
 
-    It is 0, in the graph, where there are no samples, as of images without instances; processes
-    may have different numbers of them.
+    Without samples, as for images without instances, the loss is 0 and still part of the graph.
+    Processes may have different numbers of samples.
 
     Args:
         loss_weight: Factor of the loss.
-        gather: In distributed training, compare the samples of all processes, gradients
-            included, so that N processes with b samples each are one with N b.
+        gather: In distributed training, compare the samples of all processes, with gradients. N
+            processes with b samples each then equal one process with N b samples.
 
     Attributes:
         needs_equal_shapes: Whether both networks' rows must have the same width. The algorithm
@@ -31,29 +32,40 @@ class RelationalLoss(nn.Module):
         self.gather = gather
 
     def joined(self, x: Tensor) -> Tensor:
-        """The rows of all processes if ``gather``, else ``x``."""
+        """The rows of all processes with ``gather``, else ``x``."""
         return gather_rows(x) if self.gather else x
 
-    def joined_mean(self, mean: Tensor, rows: int) -> Tensor:
-        """A mean over own rows; if ``gather`` weighted by their share of those of all processes."""
-        return mean_over_processes(mean, rows) if self.gather else mean
+    def joined_value(self, value: Tensor, rows: int, reduction: ScalarReduction) -> Tensor:
+        """Weight this process's mean or sum over ``rows`` rows.
+
+        With ``gather``, the average over the processes is then the mean or sum over all rows.
+        """
+        if not self.gather:
+            return value
+        return (
+            mean_over_processes(value, rows) if reduction == 'mean' else sum_over_processes(value)
+        )
 
 
 def check_rows(name: str, x: Tensor, like: Tensor | None = None) -> None:
-    """Raise unless ``x`` is a Tensor (B, D), with as many rows as ``like``.
+    """Raise unless ``x`` is a Tensor (B, D), with as many rows as ``like`` if given.
 
     Raises:
-        TypeError: If it is no Tensor, as when a recorded module returns a tuple.
-        ValueError: If it has another shape.
+        TypeError: If ``x`` is not a Tensor, for example because a recorded module returns a tuple.
+        ValueError: If the shape is wrong.
     """
     if not isinstance(x, Tensor):
         raise TypeError(
             f'{name}: expected a Tensor (B, D), got {type(x).__name__}; choose an item of a '
             'recorded tuple by data_idx'
         )
-    rows = 'B' if like is None else like.shape[0]
-    if x.ndim != 2 or (like is not None and x.shape[0] != like.shape[0]):
-        raise ValueError(f'{name}: expected a shape ({rows}, D), got {tuple(x.shape)}')
+    check_matrix(name, x, None if like is None else len(like))
+
+
+def check_row_pair(student: Tensor, teacher: Tensor) -> None:
+    """Raise, as ``check_rows`` does, unless both are Tensors (B, D) with the same B."""
+    check_rows('student', student)
+    check_rows('teacher', teacher, like=student)
 
 
 def check_same_classes(student: Tensor, teacher: Tensor, hint: str) -> None:

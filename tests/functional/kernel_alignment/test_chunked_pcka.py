@@ -5,11 +5,11 @@ import torch
 
 from mmkd.functional import pcka
 from mmkd.functional.kernel_alignment.chunked_pcka import _chunks, can_be_chunked, chunked_pcka
-from mmkd.functional.kernel_alignment.patches import PatchLayout
+from mmkd.functional.kernel_alignment.patches import Patching
 from mmkd.functional.kernel_alignment.pcka import whole_pcka
 
 CHUNK_PIXELS = 'mmkd.functional.kernel_alignment.chunked_pcka._chunk_pixels'
-LAYOUT = PatchLayout(4, 'channel', 'resize')
+PATCHING = Patching(4, 'channel', 'resize')
 
 
 def maps(shape=(2, 5, 10, 13), dtype=torch.float64):
@@ -39,8 +39,8 @@ def small(monkeypatch):
 @pytest.mark.parametrize('fit', ['resize', 'pad'])
 @pytest.mark.parametrize(('center', 'unbiased'), [(True, False), (False, False), (True, True)])
 def test_equals_the_plain_computation(chunks, average, fit, center, unbiased):
-    layout = PatchLayout(4, average, fit)
-    options = (layout, center, unbiased)
+    patching = Patching(4, average, fit)
+    options = (patching, center, unbiased)
     expected = value_and_gradient(whole_pcka, *maps(), *options)
     chunked = value_and_gradient(chunked_pcka, *maps(), *options)
     torch.testing.assert_close(chunked, expected, rtol=1e-9, atol=1e-12)
@@ -48,9 +48,9 @@ def test_equals_the_plain_computation(chunks, average, fit, center, unbiased):
 
 def test_equals_the_plain_computation_in_float32_on_a_pyramid_level():
     student, teacher = maps((2, 16, 50, 84), torch.float32)
-    layout = PatchLayout(16, 'channel', 'resize')
-    value, gradient = value_and_gradient(chunked_pcka, student, teacher, layout, True, False)
-    expected, expected_gradient = value_and_gradient(whole_pcka, student, teacher, layout)
+    patching = Patching(16, 'channel', 'resize')
+    value, gradient = value_and_gradient(chunked_pcka, student, teacher, patching, True, False)
+    expected, expected_gradient = value_and_gradient(whole_pcka, student, teacher, patching)
     torch.testing.assert_close(value, expected, rtol=0, atol=1e-6)
     error = (gradient - expected_gradient).abs().max() / expected_gradient.abs().max()
     assert error < 1e-5
@@ -60,8 +60,8 @@ def test_equals_the_plain_computation_in_float32_on_a_pyramid_level():
 @pytest.mark.parametrize('average', ['channel', 'batch'])
 def test_gradcheck_of_the_student(small, average, options):
     student, teacher = maps((2, 2, 5, 6))
-    layout = PatchLayout(3, average, options.get('fit', 'resize'))
-    assert can_be_chunked(student, teacher, layout)
+    patching = Patching(3, average, options.get('fit', 'resize'))
+    assert can_be_chunked(student, teacher, patching)
     assert torch.autograd.gradcheck(
         lambda s: pcka(s, teacher, 3, average=average, **options), student.requires_grad_()
     )
@@ -96,7 +96,7 @@ def test_either_in_float64_gives_float64(small):
 
 def test_keeps_only_the_student_and_square_matrices_for_backward():
     student, teacher = maps((2, 8, 30, 40), torch.float32)
-    value = chunked_pcka(student.requires_grad_(), teacher, LAYOUT, True, False)
+    value = chunked_pcka(student.requires_grad_(), teacher, PATCHING, True, False)
     patches = 8 * 10
     kept_student, *others = value.grad_fn.saved_tensors
     assert kept_student.data_ptr() == student.data_ptr()
@@ -127,20 +127,20 @@ def test_without_gradients_the_value_is_the_same(small):
 
 
 @pytest.mark.parametrize(
-    ('shape', 'layout', 'learns'),
+    ('shape', 'patching', 'learns'),
     [
-        ((2, 5, 10, 13), LAYOUT._replace(average='spatial'), False),  # D is strided
-        ((1, 5, 10, 13), LAYOUT._replace(patch_size=2), False),  # 35 patches of 4 values
-        ((2, 5, 10, 13), LAYOUT, True),  # a gradient of the teacher is wanted
+        ((2, 5, 10, 13), PATCHING._replace(average='spatial'), False),  # D is strided
+        ((1, 5, 10, 13), PATCHING._replace(patch_size=2), False),  # 35 patches of 4 values
+        ((2, 5, 10, 13), PATCHING, True),  # a gradient of the teacher is wanted
     ],
 )
-def test_what_it_does_not_serve_is_computed_the_plain_way(small, shape, layout, learns):
+def test_what_it_does_not_serve_is_computed_the_plain_way(small, shape, patching, learns):
     student, teacher = maps(shape)
     teacher.requires_grad_(learns)
-    assert not can_be_chunked(student, teacher, layout)
-    assert can_be_chunked(student, teacher.detach(), LAYOUT)
-    value = pcka(student.requires_grad_(), teacher, layout.patch_size, average=layout.average)
-    expected = whole_pcka(student, teacher, layout)
+    assert not can_be_chunked(student, teacher, patching)
+    assert can_be_chunked(student, teacher.detach(), PATCHING)
+    value = pcka(student.requires_grad_(), teacher, patching.patch_size, average=patching.average)
+    expected = whole_pcka(student, teacher, patching)
     assert torch.equal(value, expected)
     inputs = (student, teacher) if learns else (student,)
     gradients = (torch.autograd.grad(v, inputs) for v in (value, expected))
@@ -153,13 +153,13 @@ def test_small_maps_are_computed_at_once():
     fewest = -(-8 * pixels // channel.numel())  # channels that make eight chunks
     for channels, chunked in ((fewest - 1, False), (fewest, True)):
         wide = channel.expand(-1, channels, -1, -1)
-        assert can_be_chunked(wide, wide, LAYOUT._replace(patch_size=16)) == chunked
+        assert can_be_chunked(wide, wide, PATCHING._replace(patch_size=16)) == chunked
 
 
 def test_elsewhere_chunks_are_few_and_large():
-    layout = LAYOUT._replace(patch_size=16)
+    patching = PATCHING._replace(patch_size=16)
     for batch, size, chunks in ((3, (50, 84), 0), (2, (100, 168), 8), (16, (100, 168), 8)):
         features = torch.zeros(batch, 256, *size, device='meta')
-        assert can_be_chunked(features, features, layout) == bool(chunks)
+        assert can_be_chunked(features, features, patching) == bool(chunks)
         if chunks:
-            assert len(_chunks(features, layout)) == chunks
+            assert len(_chunks(features, patching)) == chunks

@@ -12,14 +12,14 @@ DTYPES = pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.fixture(params=['numpy', 'no numpy', 'many threads'])
 def way(request, monkeypatch):
     if request.param == 'no numpy':
-        monkeypatch.setattr(numpy_sort, '_FOUND', False)
+        monkeypatch.setattr(numpy_sort, '_HAS_NUMPY', False)
     if request.param == 'many threads':
         monkeypatch.setattr(torch, 'get_num_threads', lambda: 64)
     return request.param
 
 
 def test_ways_are_taken_where_they_suit(way):
-    assert numpy_sort._found()
+    assert numpy_sort._has_numpy()
     assert numpy_sort._suits(torch.zeros(1)) == (way == 'numpy')
     assert not numpy_sort._suits(torch.zeros(1, device='meta'))
 
@@ -82,4 +82,4 @@ def test_numpy_that_pytorch_does_not_find(monkeypatch):
         raise RuntimeError('Numpy is not available')
 
     monkeypatch.setattr(torch.Tensor, 'numpy', unavailable)
-    assert not numpy_sort._found()
+    assert not numpy_sort._has_numpy()

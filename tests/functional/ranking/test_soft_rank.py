@@ -24,7 +24,7 @@ def way(request, monkeypatch):
     """How blocks are found on a CPU, on other devices, and without NumPy."""
     solver = by_merging if request.param == 'merging' else by_dropping
     monkeypatch.setattr(module, 'pool', solver)
-    monkeypatch.setattr(numpy_sort, '_FOUND', request.param != 'no numpy')
+    monkeypatch.setattr(numpy_sort, '_HAS_NUMPY', request.param != 'no numpy')
 
 
 def rows(n, kind='normal', batch=(8,), seed=0, dtype=torch.float64):

@@ -1,45 +1,48 @@
-"""Correlation between the samples of a batch, and its congruence between two networks."""
+"""Correlation matrices of a batch, and the distance between those of two networks (CCKD)."""
+
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from mmkd.functional.checks import check_choice, check_positive, check_positive_int
+from mmkd.functional.checks import check_choice, check_matrix, check_positive, check_positive_int
 from mmkd.functional.kernel_alignment.cka import gram
 from mmkd.functional.numerics import mean_or_zero, upcast
 
-KERNELS = ('mmd', 'bilinear', 'rbf')
+Kernel = Literal['mmd', 'bilinear', 'rbf']
 
 
 def correlation(
-    features: Tensor, kernel: str = 'rbf', gamma: float = 0.4, order: int | None = 2
+    features: Tensor, kernel: Kernel = 'rbf', gamma: float = 0.4, order: int | None = 2
 ) -> Tensor:
     r"""Correlation matrix of the features of B samples.
 
-    .. math::
-        \textrm{mmd:}\; \bigl| \overline{f_i} - \overline{f_j} \bigr| \qquad
-        \textrm{bilinear:}\; \langle f_i, f_j \rangle \qquad
-        \textrm{rbf:}\; e^{-\gamma \|f_i - f_j\|^2}
-            \approx e^{-\gamma (\|f_i\|^2 + \|f_j\|^2)}
-            \sum_{p=0}^{P} \frac{(2 \gamma \langle f_i, f_j \rangle)^p}{p!}
+    $$
+    \textrm{mmd:}\; \bigl| \overline{f_i} - \overline{f_j} \bigr| \qquad
+    \textrm{bilinear:}\; \langle f_i, f_j \rangle \qquad
+    \textrm{rbf:}\; e^{-\gamma \|f_i - f_j\|^2}
+        \approx e^{-\gamma (\|f_i\|^2 + \|f_j\|^2)}
+        \sum_{p=0}^{P} \frac{(2 \gamma \langle f_i, f_j \rangle)^p}{p!}
+    $$
 
-    "Correlation Congruence for Knowledge Distillation" (2019), sec. 3.4 and eq. 8-9. The Taylor
-    series is written for features of any length; for unit vectors it is the paper's, whose first
-    factor is then :math:`e^{-2 \gamma}`.
+    Peng et al., ICCV 2019, sec. 3.4 and eq. 8-9: <https://arxiv.org/abs/1904.01802>. The Taylor
+    series holds for features of any length. For unit vectors its first factor is
+    $e^{-2 \gamma}$, as in the paper.
 
     Args:
-        features: Shape (B, D): one row a sample.
+        features: One row a sample. Shape (B, D).
         kernel: ``'mmd'`` (difference of the means over the D features), ``'bilinear'`` or
             ``'rbf'``.
         gamma: Inverse squared width of ``'rbf'``, > 0.
-        order: Highest power P of the Taylor series of ``'rbf'``, at least 1; None is the exact
+        order: Highest power P of the Taylor series of ``'rbf'``, >= 1. None computes the exact
             kernel.
 
     Returns:
-        Shape (B, B), in float32, or float64 for such features. Half precision is upcast and
-        autocast is off inside. Where ``'mmd'`` is 0 so is its gradient.
+        Shape (B, B), in float32 (float64 for float64 features). Where ``'mmd'`` is 0, its gradient
+        is 0, too.
 
     Raises:
-        ValueError: If an argument is out of its range, or ``features`` has another shape.
+        ValueError: If an argument is out of range or ``features`` has another shape.
 
     Example:
         >>> features = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
@@ -54,8 +57,7 @@ def correlation(
                 [0.7168, 0.9526]])
     """
     check_kernel(kernel, gamma, order)
-    if features.ndim != 2:
-        raise ValueError(f'features: expected a shape (B, D), got {tuple(features.shape)}')
+    check_matrix('features', features)
     with torch.autocast(features.device.type, enabled=False):
         features = upcast(features)
         if kernel == 'mmd':
@@ -69,30 +71,28 @@ def correlation(
 def correlation_congruence(
     student: Tensor,
     teacher: Tensor,
-    kernel: str = 'rbf',
+    kernel: Kernel = 'rbf',
     gamma: float = 0.4,
     order: int | None = 2,
 ) -> Tensor:
     r"""Mean squared difference of two networks' correlation matrices over all pairs of samples.
 
-    .. math::
-        L_{CC} = \frac{1}{B^2} \| C^S - C^T \|_F^2
+    $$ L_{CC} = \frac{1}{B^2} \| C^S - C^T \|_F^2 $$
 
-    "Correlation Congruence for Knowledge Distillation" (2019), eq. 6. Only the number of samples
-    need agree.
+    Peng et al., ICCV 2019, eq. 6: <https://arxiv.org/abs/1904.01802>.
 
     Args:
-        student: Features, shape (B, D).
-        teacher: Features, shape (B, D_T).
-        kernel: See :func:`correlation`, as for ``gamma`` and ``order``.
-        gamma: See there.
-        order: See there.
+        student: Features. Shape (B, D).
+        teacher: Features. Shape (B, D_T). D_T may differ from D.
+        kernel: See ``correlation``.
+        gamma: See ``correlation``.
+        order: See ``correlation``.
 
     Returns:
-        A scalar >= 0, 0 for no samples.
+        A scalar >= 0. It is 0 for no samples.
 
     Raises:
-        ValueError: If an argument is out of its range or shapes differ from these.
+        ValueError: If an argument is out of range or a shape is wrong.
 
     Example:
         >>> student = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -100,24 +100,21 @@ def correlation_congruence(
         tensor(0.5000)
     """
     of_student = correlation(student, kernel, gamma, order)
-    if teacher.ndim != 2 or len(teacher) != len(student):
-        raise ValueError(
-            f'teacher: expected a shape ({len(student)}, D), got {tuple(teacher.shape)}'
-        )
+    check_matrix('teacher', teacher, rows=len(student))
     difference = of_student - correlation(teacher, kernel, gamma, order)
     return mean_or_zero(difference.square())
 
 
 def check_kernel(kernel: str, gamma: float, order: int | None) -> None:
-    """Raise ValueError unless these describe a kernel of :func:`correlation`."""
-    check_choice('kernel', kernel, KERNELS)
+    """Raise ValueError unless the arguments describe a kernel of ``correlation``."""
+    check_choice('kernel', kernel, get_args(Kernel))
     check_positive('gamma', gamma)
     if order is not None:
         check_positive_int('order', order)
 
 
 def _rbf(features: Tensor, gamma: float) -> Tensor:
-    # Distances do not see the mean, which would cost digits.
+    # Centering leaves distances as they are and saves digits.
     inner = gram(features).matrix
     squared = inner.diagonal()
     distance = (squared[:, None] + squared - 2 * inner).clamp(min=0)
@@ -127,8 +124,8 @@ def _rbf(features: Tensor, gamma: float) -> Tensor:
 def _rbf_series(features: Tensor, gamma: float, order: int) -> Tensor:
     """Taylor series by Horner's rule.
 
-    The first factor is dealt out over the P steps: exp(-gamma (|f_i|^2 + |f_j|^2)) vanishes for
-    long vectors, while the powers alone overflow.
+    Each of the P steps applies its share of exp(-gamma (|f_i|^2 + |f_j|^2)). For long vectors the
+    whole factor would vanish and the powers alone would overflow.
     """
     inner = gram(features, center=False).matrix
     squared = inner.diagonal()

@@ -1,0 +1,188 @@
+"""DLKD: alignment, correlation and supervised contrast of two networks' features, and the views."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmkd.functional.checks import check_positive, check_same_shape
+from mmkd.functional.numerics import Reduction, has_direction, l2_normalize, mean_or_zero, reduce
+
+
+def rotations(images: Tensor) -> Tensor:
+    """Turn each image counter-clockwise by 0, 90, 180 and 270 degrees.
+
+    These are the views of Ding et al., TNNLS 2022, sec. VI-A: <https://arxiv.org/abs/2012.00573>.
+
+    Args:
+        images: Square images of any dtype. Shape (B, C, S, S).
+
+    Returns:
+        Shape (4 B, C, S, S), view by view. The first B are the images themselves.
+
+    Raises:
+        ValueError: If the images are not square.
+
+    Example:
+        >>> rotations(torch.tensor([[[[1, 2], [3, 4]]]])).flatten(1)
+        tensor([[1, 2, 3, 4],
+                [2, 4, 1, 3],
+                [4, 3, 2, 1],
+                [3, 1, 4, 2]])
+    """
+    if images.ndim != 4 or images.shape[-2] != images.shape[-1]:
+        raise ValueError(
+            f'images: expected square images (B, C, S, S), got {tuple(images.shape)}; '
+            'crop or resize them in the data pipeline'
+        )
+    return torch.cat([images.rot90(quarters, (-2, -1)) for quarters in range(4)])
+
+
+def alignment(student: Tensor, teacher: Tensor, reduction: Reduction = 'mean') -> Tensor:
+    r"""Mean squared distance between features of unit length.
+
+    $$
+    \frac{1}{R} \sum_i \left\| \frac{s_i}{\|s_i\|} - \frac{t_i}{\|t_i\|} \right\|^2
+    = \frac{1}{R} \sum_i \left( 2 - 2 \cos(s_i, t_i) \right)
+    $$
+
+    Ding et al., TNNLS 2022, eq. 3, with unit vectors as in eq. 13:
+    <https://arxiv.org/abs/2012.00573>.
+
+    Args:
+        student: Shape (R, D).
+        teacher: Shape (R, D).
+        reduction: ``'mean'`` or ``'sum'`` over the rows, or ``'none'`` for one value a row.
+
+    Returns:
+        A scalar, or shape (R,) for ``'none'``, in float32 (float64 for float64 inputs). Each row's
+        value is in [0, 4]. It is 0 if either row is all zeros. The mean of no rows is 0.
+
+    Raises:
+        ValueError: If the shapes differ or ``reduction`` is unknown.
+
+    Example:
+        >>> alignment(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 3.0]]))
+        tensor(2.)
+    """
+    check_same_shape(student, teacher)
+    student, teacher = l2_normalize(student), l2_normalize(teacher)
+    # Multiplying keeps NaN visible. Masking would hide it.
+    distance = (student - teacher).square().sum(-1) * has_direction(student)
+    return reduce(distance * has_direction(teacher), reduction)
+
+
+def knowledge_correlation(student: Tensor, teacher: Tensor, tau: float = 0.5) -> Tensor:
+    r"""Divergence between two networks' distributions of a view's similarities to all images.
+
+    $$
+    \frac{1}{B (V - 1)} \sum_i \mathrm{KL}\left(
+        \mathrm{softmax}(A^T_i / \tau) \,\|\, \mathrm{softmax}(A^S_i / \tau) \right),
+    \qquad A_{ij} = \cos(\tilde{x}_i, x_j)
+    $$
+
+    Each further view of each image is a row i. Each image's first view is a column j.
+
+    Ding et al., TNNLS 2022, eq. 5-6: <https://arxiv.org/abs/2012.00573>. The paper prints eq. 6 as
+    a cross entropy and calls it a divergence in the text. This function is the divergence: it has
+    the same gradient, and it is 0 if the networks agree.
+
+    Args:
+        student: V >= 2 views of each of B images. Shape (B, V, D_S).
+        teacher: The same views. Shape (B, V, D_T).
+        tau: Temperature of both distributions.
+
+    Returns:
+        A scalar >= 0, in float32 (float64 for float64 inputs). It is 0 for one image or none. A
+        row of zeros has similarity 0 to all images and adds 0 to the sum.
+
+    Raises:
+        ValueError: If the shapes do not match or ``tau`` is not positive.
+
+    Example:
+        >>> views = torch.tensor([[[1.0, 0.0], [1.0, 0.1]], [[0.0, 1.0], [0.1, 1.0]]])
+        >>> knowledge_correlation(views, 5 * views)
+        tensor(0.)
+    """
+    _check_views(student, teacher)
+    check_positive('tau', tau)
+    with torch.autocast(student.device.type, enabled=False):
+        similar_s, directed_s = _similarities(student)
+        similar_t, directed_t = _similarities(teacher)
+        divergence = F.kl_div(
+            F.log_softmax(similar_s / tau, dim=-1),
+            F.log_softmax(similar_t / tau, dim=-1),
+            reduction='none',
+            log_target=True,
+        ).sum(-1)
+        # Multiplying keeps NaN visible. Values below 0 are rounding.
+        return mean_or_zero(divergence * directed_s * directed_t).clamp(min=0.0)
+
+
+def supervised_contrastive(
+    student: Tensor, teacher: Tensor, labels: Tensor, tau: float = 0.07
+) -> Tensor:
+    r"""Supervised contrastive loss between the embeddings of two networks.
+
+    $$
+    \frac{1}{2R} \sum_{(z, w) \in \{(s, t), (t, s)\}} \sum_i \frac{-1}{|P(i)|}
+        \sum_{j \in P(i)} \log \frac{\exp(z_i \cdot w_j / \tau)}
+                                    {\sum_k \exp(z_i \cdot w_k / \tau)},
+    \qquad P(i) = \{j : y_j = y_i\}
+    $$
+
+    Ding et al., TNNLS 2022, eq. 7: <https://arxiv.org/abs/2012.00573>. The equation's ``i != j``
+    and ``C = 2 N_y - 1`` count the embeddings of both networks together. The text takes positives
+    and negatives from the other network only. This function follows the text: no anchor is its own
+    candidate, so each anchor has all N_y embeddings of its class as positives.
+
+    Args:
+        student: Embeddings of any length. Shape (R, D).
+        teacher: Embeddings of any length. Shape (R, D).
+        labels: Class indices. Shape (R,).
+        tau: Temperature.
+
+    Returns:
+        A scalar >= 0, in float32 (float64 for float64 inputs). It is 0 for one row or none. For
+        more rows it is above 0, even if the networks agree.
+
+    Raises:
+        ValueError: If the shapes do not match or ``tau`` is not positive.
+
+    Example:
+        >>> embeddings = torch.eye(2)
+        >>> supervised_contrastive(embeddings, embeddings, torch.tensor([0, 1]), tau=1.0)
+        tensor(0.3133)
+    """
+    check_same_shape(student, teacher)
+    check_positive('tau', tau)
+    if labels.shape != student.shape[:1]:
+        raise ValueError(
+            f'labels: expected a shape ({student.shape[0]},), got {tuple(labels.shape)}'
+        )
+    with torch.autocast(student.device.type, enabled=False):
+        logits = l2_normalize(student) @ l2_normalize(teacher).mT / tau
+        positive = (labels[:, None] == labels).to(logits)
+        positive = positive / positive.sum(-1, keepdim=True)
+        of_student = F.cross_entropy(logits, positive, reduction='none')
+        of_teacher = F.cross_entropy(logits.mT, positive, reduction='none')
+        return (mean_or_zero(of_student) + mean_or_zero(of_teacher)) / 2
+
+
+def _similarities(views: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines (B (V - 1), B) of further views to first ones, and which rows are not zero."""
+    unit = l2_normalize(views)
+    further = unit[:, 1:].flatten(0, 1)
+    return further @ unit[:, 0].mT, has_direction(further)
+
+
+def _check_views(student: Tensor, teacher: Tensor) -> None:
+    if student.ndim != 3 or student.shape[1] < 2:
+        raise ValueError(
+            f'student: expected a shape (B, V, D) with at least 2 views V, '
+            f'got {tuple(student.shape)}'
+        )
+    if teacher.ndim != 3 or teacher.shape[:2] != student.shape[:2]:
+        raise ValueError(
+            f'teacher: expected a shape ({student.shape[0]}, {student.shape[1]}, D), '
+            f'got {tuple(teacher.shape)}'
+        )
