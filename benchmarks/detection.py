@@ -122,9 +122,6 @@ def use_folder(cfg: Config, folder: Path, size: int) -> None:
     for model in (cfg.model.get('architecture', cfg.model), cfg.model.get('teacher')):
         if model is not None:
             model.bbox_head = {**model.get('bbox_head', {}), 'num_classes': len(names)}
-    for loss in cfg.model.get('distiller', {}).get('distill_losses', {}).values():
-        if 'num_classes' in loss:
-            loss.num_classes = len(names)
 
 
 def columns(config: Path) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""MMRazor algorithms with frozen teachers."""
+"""Algorithms: what runs a training step, with teachers that stay frozen."""
 
 from mmkd.algorithms.frozen_teacher_distill import FrozenTeacherDistill
 from mmkd.algorithms.shared_proposal_distill import SharedProposalDistill

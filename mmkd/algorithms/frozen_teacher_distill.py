@@ -1,4 +1,4 @@
-"""Distillation from frozen teachers, configured by MMRazor's distiller."""
+"""Distillation from frozen teachers."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,34 +38,34 @@ Samples = Sequence[BaseDataElement] | None
 class FrozenTeacherDistill(BaseAlgorithm):
     """A student learns its task and, through a distiller, from a :class:`FrozenTeacher`.
 
-    Each step runs the teacher as far as something is recorded (backbone and neck, or the whole
-    network), then the student with its task losses, then the distiller's losses. Losses are
-    named ``student.*`` and ``distill.*``.
+    A step has three parts. The teacher runs as far as something is recorded: backbone and neck, or
+    the whole network. The student runs with its task losses. The distiller computes its losses from
+    what both left. Losses are named ``student.*`` and ``distill.*``.
 
     Args:
         architecture: The student: a config with ``cfg_path`` (of MMDetection, MMPretrain or your
             own) and overrides, a config with ``type``, or a model.
-        teacher: The teacher: as the student, with ``checkpoint``, ``precision``, ``mode``,
-            ``compile`` and ``channels_last`` beside it (see :class:`FrozenTeacher`); or several
-            under names of their own, ``dict(members=dict(first=..., second=...))`` (see
-            :class:`TeacherEnsemble`, whose modules are recorded as ``first.neck``); or either,
-            built.
-        distiller: Config of an MMRazor distiller. Types without a scope are MMRazor's.
-        views: Extract features from several views of each image: ``'rotations'`` or a function
-            that stacks them, view by view, the image itself first. Recorded outputs of backbone
-            and neck hold all views; heads and task losses see the image alone. Defaults to None.
-        data_preprocessor: Defaults to the student's. A config without ``type`` is one of the
-            student's class; one without ``batch_augments`` (mixup and the like) takes the
-            student's.
-        save_teacher: Save the teacher's weights in the checkpoints, too, and load them from
-            there. Defaults to False.
+        teacher: The teacher. Its config takes ``checkpoint``, ``precision``, ``mode``, ``compile``
+            and ``channels_last`` as well (see :class:`FrozenTeacher`). Several teachers are
+            ``dict(members=dict(first=..., second=...))``; their modules are recorded as
+            ``first.neck`` (see :class:`TeacherEnsemble`). Built teachers work, too.
+        distiller: Config of the distiller, in the short spelling (see
+            :func:`mmkd.algorithms.short_config.expand_distiller`), in MMRazor's, or mixed. Types
+            without a scope are MMRazor's. Widths of connectors may be left out.
+        views: Extract features from several views of each image: ``'rotations'``, or a function
+            that stacks the views, the image itself first. Recorded outputs of backbone and neck
+            hold all views. Heads and task losses see the image alone. Default: None.
+        data_preprocessor: Default: the student's. A config without ``type`` takes the student's
+            class, one without ``batch_augments`` (mixup and the like) the student's augments.
+        save_teacher: Save the teacher's weights in the checkpoints and load them from there.
+            Default: False.
         compile: Compile the student's backbone and neck: True, or arguments of
-            :func:`torch.compile`. The teacher has a switch of its own. Defaults to False.
+            :func:`torch.compile`. The teacher has its own ``compile``. Default: False.
         init_cfg: As in MMEngine.
 
     Raises:
-        ValueError: If a recorder names a module that the model does not have, a loss needs logits
-            of equal classes or features of equal width and gets others, or the teacher's
+        ValueError: If a recorder names a module that the model does not have, a loss would compare
+            different shapes or class counts, a width cannot be inferred, or the teacher's
             checkpoint does not match.
     """
 
@@ -92,11 +92,11 @@ class FrozenTeacherDistill(BaseAlgorithm):
             self.register_forward_pre_hook(_begin_step)
         # Set by MMRazor's StopDistillHook.
         self.distillation_stopped = False
-        # Factors of the distiller's losses by name, 1 where there is none; see LossScheduleHook.
+        # Factors of distillation losses, set by LossScheduleHook; the default is 1.
         self.loss_factors: dict[str, float] = {}
 
     def _build_distiller(self, config: dict[str, Any]) -> None:
-        """Build the distiller, attach its recorders, and run the teacher no further than needed."""
+        """Build the distiller, attach its recorders, and choose how far the teacher runs."""
         connectors = config.pop('connectors', None) or {}
         mappings = config.pop('loss_forward_mappings', None) or {}
         with DefaultScope.overwrite_default_scope('mmrazor'):
@@ -154,9 +154,9 @@ class FrozenTeacherDistill(BaseAlgorithm):
 
     @contextmanager
     def _step(self, data_samples: Samples, unlabeled: Tensor | None) -> Iterator[None]:
-        """Open the step for recorders; nothing of it is left afterwards, whatever happens."""
+        """Open the step for recorders; afterwards nothing of it is left, even after an error."""
         managers = self.distiller.student_recorders, self.distiller.teacher_recorders
-        # Without a recorder that draws, a run's random numbers are those of the student alone.
+        # Draw only if a recorder needs it: other runs keep the random numbers of the student alone.
         seed = int(torch.randint(2**31, ())) if any(map(reads_step, managers)) else None
         try:
             with open_step(StepContext(data_samples, seed, unlabeled)):
@@ -165,7 +165,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
             release(*managers)
 
     def _run(self, inputs: Tensor, data_samples: Samples) -> dict[str, Tensor]:
-        """Run teacher and student, recorded; the task losses."""
+        """Run teacher and student while recording; returns the task losses."""
         distiller = self.distiller
         distiller.set_deliveries_override(False)
         with distiller.teacher_recorders, distiller.deliveries:
@@ -186,18 +186,18 @@ class FrozenTeacherDistill(BaseAlgorithm):
         return {name: self.loss_factors.get(name, 1.0) * loss for name, loss in losses.items()}
 
     def _stopped(self) -> bool:
-        """Whether no loss of the distiller counts in this step, so that no teacher is needed."""
+        """Whether every distillation loss is off in this step, which needs no teacher then."""
         names = self.distiller.loss_forward_mappings
         factors = [self.loss_factors.get(name, 1.0) for name in names]
         return self.distillation_stopped or (bool(factors) and not any(factors))
 
     def _stopped_losses(self) -> dict[str, Tensor]:
-        """Zero, if the distiller has parameters: DDP waits for a gradient of each of them."""
+        """A zero loss of the connectors, if any: DDP waits for the gradient of each parameter."""
         trained = [p.sum() for p in self.distiller.parameters() if p.requires_grad]
         return {'distill.loss_stopped': 0 * torch.stack(trained).sum()} if trained else {}
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacherDistill':
-        # The copy shares the teacher, and with it the recorders that are hooked into it.
+        # The copy shares the teacher, and therefore the recorders hooked into the teacher.
         recorders = self.distiller.teacher_recorders
         memo[id(recorders)] = recorders
         copied = memo[id(self)] = type(self).__new__(type(self))

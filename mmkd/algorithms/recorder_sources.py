@@ -1,4 +1,4 @@
-"""What an algorithm asks of MMRazor's recorders."""
+"""The modules that recorders listen to, and how far a model must run for them."""
 
 import difflib
 
@@ -17,7 +17,7 @@ FEATURE_PARTS = ('backbone', 'neck')
 
 
 def expand_sources(recorders: RecorderManager, teachers: nn.Module) -> None:
-    """Let recorders over several teachers know which there are.
+    """Tell the recorders of several teachers which teachers there are.
 
     Raises:
         ValueError: If there is only one teacher.
@@ -53,7 +53,7 @@ def check_sources(recorders: RecorderManager, model: nn.Module, who: str) -> Non
 
 
 def module_sources(recorder: BaseRecorder) -> list[str]:
-    """Names of the modules that a recorder listens to; none for methods and functions."""
+    """Names of the modules that a recorder listens to; none if it records methods or functions."""
     if isinstance(recorder, EnsembleOutputsRecorder):
         return [source for part in recorder.parts for source in module_sources(part)]
     is_module = isinstance(recorder, ModuleOutputsRecorder | ModuleInputsRecorder)
@@ -66,7 +66,7 @@ def _close(source: str, known: list[str]) -> list[str]:
 
 
 def cheapest_mode(recorders: RecorderManager, *, deliveries: bool = False, member: str = '') -> str:
-    """The cheapest forward of a teacher that still produces everything that is recorded.
+    """Return the cheapest mode in which a model still produces all that is recorded.
 
     Args:
         recorders: The teacher's recorders.
@@ -92,12 +92,12 @@ def cheapest_mode(recorders: RecorderManager, *, deliveries: bool = False, membe
 
 
 def reads_step(recorders: RecorderManager) -> bool:
-    """Whether a recorder asks for the step's ground truth and seed."""
+    """Whether a recorder reads the ground truth or the seed of the step."""
     return any(getattr(recorder, 'reads_step', False) for recorder in recorders.recorders.values())
 
 
 def release(*managers: RecorderManager) -> None:
-    """Drop what was recorded, and with it the graph that it holds."""
+    """Drop the recorded outputs and the graph that they hold."""
     for manager in managers:
         for recorder in manager.recorders.values():
             recorder.reset_data_buffer()  # recorders of parameters keep theirs

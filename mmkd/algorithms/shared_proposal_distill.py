@@ -1,4 +1,4 @@
-"""Distillation of two-stage detectors on proposals that both networks judge."""
+"""Distillation of two-stage detectors on the same proposals."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ from mmkd.teachers import FrozenTeacher
 
 @MODELS.register_module()
 class SharedProposalDistill(FrozenTeacherDistill):
-    """As its base; the teacher's RoI head judges the proposals on which the student is trained.
+    """Distillation in which the teacher's RoI head classifies the student's training proposals.
 
-    Row by row, what is recorded in the two RoI heads is then about the same box: losses on logits
-    can compare ``roi_head.bbox_head.fc_cls``. The student runs first; the teacher runs its
-    backbone, neck and, on the student's sampled proposals, the box branch of its RoI head. All
-    stages of a cascaded teacher judge the same boxes (``roi_head.bbox_head.2.fc_cls`` is the last);
-    of a cascaded student the proposals are those of its first stage.
+    Both RoI heads then describe the same boxes, row by row, and losses on logits can compare
+    ``roi_head.bbox_head.fc_cls``. The student runs first. The teacher runs its backbone, its neck,
+    and the box branch of its RoI head on the proposals that the student sampled. Every stage of a
+    cascaded teacher sees the same boxes (``roi_head.bbox_head.2.fc_cls`` is the last stage). A
+    cascaded student gives the proposals of its first stage.
 
     Args:
-        *args: As for :class:`FrozenTeacherDistill`.
-        **kwargs: As for :class:`FrozenTeacherDistill`.
+        *args: See :class:`FrozenTeacherDistill`.
+        **kwargs: See :class:`FrozenTeacherDistill`.
 
     Raises:
         ValueError: If a network has no RoI head with a box branch, there are several teachers, or
-            the distiller has deliveries, which want the teacher to run first.
+            the distiller has deliveries, which need the teacher to run first.
     """
 
     teacher: FrozenTeacher
@@ -73,7 +73,7 @@ def _check_two_stage(name: str, model: nn.Module) -> None:
 
 
 def _judge(roi_head: Any, features: tuple[Tensor, ...], proposals: Tensor) -> None:
-    """Run the box branch, for what is recorded on the way."""
+    """Run the box branch, so that its modules are recorded."""
     if not isinstance(roi_head.bbox_roi_extractor, nn.ModuleList):
         roi_head._bbox_forward(features, proposals)
         return

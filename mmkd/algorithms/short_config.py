@@ -89,7 +89,7 @@ def _two_arguments(loss: Any, path: str) -> list[str]:
     with MODELS.switch_scope_and_registry('mmrazor') as registry:
         cls = loss if isinstance(loss, type) else registry.get(loss)
     if cls is None:
-        close = difflib.get_close_matches(loss.split('.')[-1], _known_losses(), n=3, cutoff=0.5)
+        close = difflib.get_close_matches(loss, _known_losses(), n=3, cutoff=0.6)
         hint = f'; did you mean {" or ".join(close)}?' if close else ''
         raise ValueError(f'{path}: expected the type of a registered loss, got {loss!r}{hint}')
     arguments = [*inspect.signature(cls.forward).parameters][1:3]

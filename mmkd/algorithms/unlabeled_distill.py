@@ -12,15 +12,15 @@ from mmkd.registry import MODELS
 
 @MODELS.register_module()
 class UnlabeledDistill(FrozenTeacherDistill):
-    """As its base; the networks extract features from a second, unlabeled batch as well.
+    """Distillation that also extracts features from a second, unlabeled batch.
 
-    A loss reads the labeled batch's outputs of backbone and neck by ``record_idx=0``, the
-    unlabeled ones by ``record_idx=1``. The task losses are those of the labeled batch. The second
-    batch comes from :class:`~mmkd.loops.UnlabeledTrainLoop`; ``views`` do not apply to it.
+    A loss reads what backbone and neck return for the labeled batch with ``record_idx=0``, and for
+    the unlabeled batch with ``record_idx=1``. Task losses see the labeled batch alone. The second
+    batch comes from :class:`~mmkd.loops.UnlabeledTrainLoop`. ``views`` do not apply to it.
 
     Args:
-        *args: As for :class:`FrozenTeacherDistill`.
-        **kwargs: As for :class:`FrozenTeacherDistill`.
+        *args: See :class:`FrozenTeacherDistill`.
+        **kwargs: See :class:`FrozenTeacherDistill`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -34,7 +34,7 @@ class UnlabeledDistill(FrozenTeacherDistill):
         mode: str = 'tensor',
         unlabeled: Tensor | None = None,
     ) -> Any:
-        """As in MMEngine, with the unlabeled images (U, 3, H, W) in mode ``'loss'``.
+        """Run as MMEngine models do; mode ``'loss'`` takes unlabeled images (U, 3, H, W) as well.
 
         Raises:
             ValueError: If they are missing in mode ``'loss'``.
@@ -63,7 +63,7 @@ def _unlabeled() -> Tensor:
 
 
 class _BothBatches(nn.Module):
-    """Preprocesses the unlabeled batch as the labeled one."""
+    """Gives both batches the same preprocessing."""
 
     def __init__(self, preprocessor: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Argument checks shared by connectors of feature vectors."""
+"""The check that connectors of pooled features share."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ def check_features(features: Tensor, in_channels: int) -> None:
     """Raise unless ``features`` is a Tensor (B, in_channels).
 
     Raises:
-        TypeError: If it is no Tensor, as when a recorded module returns a tuple.
+        TypeError: If it is not a Tensor; a recorded module may return a tuple.
         ValueError: If it has another shape.
     """
     if not isinstance(features, Tensor):

@@ -10,18 +10,20 @@ from mmkd.registry import MODELS
 
 @MODELS.register_module()
 class LevelwiseConv(nn.Module):
-    """Project each level of a feature pyramid by a convolution of its own.
+    """Project each level of a feature pyramid with its own convolution.
 
     It brings the student to the teacher's width. A kernel of 1 is the projection of the "+ mimic"
-    term in "Rethinking Centered Kernel Alignment in Knowledge Distillation" (2024), Table 3.
+    term of PCKA (Zhou et al., "Rethinking Centered Kernel Alignment in Knowledge Distillation",
+    2024, Table 3, https://arxiv.org/abs/2401.11824).
 
     Args:
-        in_channels: Channels of the student's levels; one for all levels or a sequence of one a
-            level, as the stages of a backbone need.
-        out_channels: Channels of the teacher's levels.
-        num_levels: Number of levels to project. Further levels are dropped, so that the indices
-            of those kept stay the teacher's; let the loss choose the same ``levels``.
-        kernel_size: Side of the kernels, odd; the spatial size is kept.
+        in_channels: Channels of the levels: one number for all, or one for each level, as the
+            stages of a backbone need. A config may leave it out.
+        out_channels: Channels of the result. In a config the default, ``'teacher'``, stands for
+            the channels of the teacher's levels.
+        num_levels: Number of levels to project. Coarser levels are dropped, so the indices of the
+            others stay. In a config the default is as many as the loss compares.
+        kernel_size: Side of the kernels, odd. The spatial size stays.
 
     Raises:
         ValueError: If an argument is out of its range.

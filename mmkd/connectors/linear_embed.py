@@ -10,20 +10,22 @@ from mmkd.registry import MODELS
 
 @MODELS.register_module()
 class LinearEmbed(nn.Module):
-    """Linear embedding, at unit length, that brings two networks to one width.
+    """Linear layer that maps features to vectors of unit length.
 
-    The embedding of both networks in "Correlation Congruence for Knowledge Distillation" (2019),
-    sec. 3.5, and the projection before the supervised term of "Dual-Level Knowledge Distillation
-    via Knowledge Alignment and Correlation" (2022), sec. VI-E.
+    One on each side brings two networks to one width. CCKD embeds both networks this way (Peng et
+    al., "Correlation Congruence for Knowledge Distillation", 2019, sec. 3.5,
+    https://arxiv.org/abs/1904.01802), and so does the supervised term of DLKD (Ding et al.,
+    "Dual-Level Knowledge Distillation via Knowledge Alignment and Correlation", 2022, sec. VI-E,
+    https://arxiv.org/abs/2012.00573).
 
     Args:
-        in_channels: Width of the features.
-        out_channels: Width of the embedding, the same on both sides.
-        normalize: Divide each row by its length; a row of zeros stays one.
-        frozen: Keep the initial, random weights. The gradient still reaches the features.
+        in_channels: Width of the features. A config may leave it out.
+        out_channels: Width of the embedding. Default: 128.
+        normalize: Divide each row by its length; a row of zeros stays zero.
+        frozen: Keep the random initial weights. Gradients still reach the features.
 
     Raises:
-        ValueError: If a width is no positive integer.
+        ValueError: If a width is not a positive integer.
 
     Example:
         >>> import torch
@@ -55,7 +57,7 @@ class LinearEmbed(nn.Module):
             Shape (B, out_channels); in float32 (float64 for such weights) if normalized.
 
         Raises:
-            TypeError: If ``features`` is no Tensor.
+            TypeError: If ``features`` is not a Tensor.
             ValueError: If it has another shape.
         """
         check_features(features, self.linear.in_features)

@@ -1,4 +1,4 @@
-"""Two-layer perceptron that is widest in the middle."""
+"""Two-layer perceptron with a wide hidden layer."""
 
 from torch import Tensor, nn
 
@@ -9,21 +9,23 @@ from mmkd.registry import MODELS
 
 @MODELS.register_module()
 class ProjectionMLP(nn.Module):
-    """Linear, batch normalization, ReLU, linear, with a hidden layer wider than both ends.
+    """Projector of linear layer, batch normalization, ReLU and linear layer.
 
-    The transformations of the student's features in "Dual-Level Knowledge Distillation via
-    Knowledge Alignment and Correlation" (2022), sec. VI-E and Table VII: 16 times the teacher's
-    width for the alignment, ``ProjectionMLP(student, teacher)``, and all layers of the student's
-    width for the correlation, ``ProjectionMLP(student, student, expansion=1)``. The paper does not
-    print the layers between the two; these are those of the perceptrons it refers to (BYOL).
+    DLKD transforms the student's features with it (Ding et al., "Dual-Level Knowledge Distillation
+    via Knowledge Alignment and Correlation", 2022, sec. VI-E and Table VII,
+    https://arxiv.org/abs/2012.00573). The alignment projects to the teacher's width; its hidden
+    layer has 16 times that width. The correlation keeps the student's width in all layers:
+    ``out_channels='student', expansion=1``. The paper does not print the layers in between; these
+    are the ones of BYOL, which it cites.
 
     Args:
-        in_channels: Width of the features.
-        out_channels: Width of the result.
-        expansion: Width of the hidden layer in multiples of ``out_channels``.
+        in_channels: Width of the features. A config may leave it out.
+        out_channels: Width of the result. In a config ``'teacher'`` (default) and ``'student'``
+            stand for the width of that side's features.
+        expansion: Width of the hidden layer, in multiples of ``out_channels``.
 
     Raises:
-        ValueError: If an argument is no positive integer.
+        ValueError: If an argument is not a positive integer.
 
     Example:
         >>> import torch
@@ -50,14 +52,14 @@ class ProjectionMLP(nn.Module):
         """Transform each row.
 
         Args:
-            features: Pooled features. Shape (B, in_channels). In training fewer than 2 rows, which
-                have no statistics of their own, are normalized by those of the batches before.
+            features: Pooled features. Shape (B, in_channels). A training batch of fewer than two
+                rows has no statistics, so the running statistics normalize it.
 
         Returns:
             Shape (B, out_channels).
 
         Raises:
-            TypeError: If ``features`` is no Tensor.
+            TypeError: If ``features`` is not a Tensor.
             ValueError: If it has another shape.
         """
         check_features(features, self.in_channels)

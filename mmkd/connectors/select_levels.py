@@ -18,15 +18,14 @@ from mmkd.registry import MODELS
 class SelectLevels(nn.Module):
     """Pick levels of a feature pyramid, and average-pool them to the strides of another one.
 
-    For two networks whose pyramids start at different strides. It has no weights and serves on
-    either side, alone or before a :class:`~mmkd.connectors.LevelwiseConv` in a list of
-    connectors. What follows counts the picked levels from 0.
+    Use it if the two pyramids start at different strides. It has no weights. It works on either
+    side, alone or before a :class:`~mmkd.connectors.LevelwiseConv` in a chain of connectors. The
+    next connector or loss counts the picked levels from 0.
 
     Args:
         levels: Indices of the levels, in the order wanted.
-        downsample: Factor of the strides. Sizes are rounded up, as they are by padded strided
-            convolutions and by the further levels of an FPN; a window at the border averages the
-            pixels that it has.
+        downsample: Factor of the strides. Sizes are rounded up, as padded strided convolutions and
+            the extra levels of an FPN do. A window at the border averages the pixels it covers.
 
     Raises:
         ValueError: If an argument is out of its range.

@@ -1,4 +1,4 @@
-"""Recorders: what the forward passes of teacher and student leave for connectors and losses."""
+"""Recorders: they keep what the forward passes leave for connectors and losses."""
 
 from mmkd.recorders.ensemble_outputs import EnsembleOutputsRecorder
 from mmkd.recorders.instance_features import InstanceFeaturesRecorder

@@ -1,4 +1,4 @@
-"""A recorder over several teachers."""
+"""A recorder of several teachers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,14 @@ from mmkd.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class EnsembleOutputsRecorder(BaseRecorder):
-    """Records one module of each teacher of an ensemble (``type='mmkd.EnsembleOutputs'``).
+    """Record one module of each teacher of an ensemble.
 
-    A record is the tuple of the teachers' outputs, in the ensemble's order; ``record_idx`` and
-    ``data_idx`` choose within each of them.
+    Configs call it ``type='mmkd.EnsembleOutputs'``. A record is the tuple of the teachers' outputs,
+    in the order of the ensemble. ``record_idx`` and ``data_idx`` pick from each of them.
 
     Args:
-        source: Name of the module, the same in all teachers; or a mapping from the teachers'
-            names to that of their module, which may leave teachers out.
+        source: Name of the module, if it is the same in all teachers; or a dict from names of
+            teachers to names of modules. Teachers that the dict leaves out are not recorded.
 
     Example:
         >>> from torch import nn
@@ -39,7 +39,7 @@ class EnsembleOutputsRecorder(BaseRecorder):
         self.parts = [ModuleOutputsRecorder(f'{name}.{own}') for name, own in sources.items()]
 
     def expand(self, teachers: nn.ModuleDict) -> None:
-        """Give every teacher its part, where one source names the module of all."""
+        """Record every teacher, if one name stands for the module of all."""
         if isinstance(self.source, str):
             self._listen_to(dict.fromkeys(teachers, self.source))
 
@@ -49,11 +49,11 @@ class EnsembleOutputsRecorder(BaseRecorder):
             part.initialize(model)
 
     def get_record_data(self, record_idx: int = 0, data_idx: int | None = None) -> tuple[Any, ...]:
-        """The teachers' outputs."""
+        """Return the teachers' outputs."""
         return tuple(part.get_record_data(record_idx, data_idx) for part in self.parts)
 
     def reset_data_buffer(self) -> None:
-        """Forget what was recorded."""
+        """Drop the recorded outputs."""
         for part in self.parts:
             part.reset_data_buffer()
 

@@ -1,4 +1,4 @@
-"""A recorder of what a head says of each level of a pyramid."""
+"""A recorder of a head's outputs on each level of a pyramid."""
 
 from typing import Any
 
@@ -10,14 +10,15 @@ from mmkd.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class LevelOutputsRecorder(ModuleOutputsRecorder):
-    """Records all outputs of a module in a pass, one a level (``type='mmkd.LevelOutputs'``).
+    """Record every output of a module in one pass, one for each level.
 
-    A record is the tuple of the outputs in the order of the calls. It is for heads that run the
-    same layers on each level, such as RetinaNet's ``bbox_head.retina_cls``, or have a list of
-    them, one a level, such as RTMDet's ``bbox_head.rtm_cls``.
+    Configs call it ``type='mmkd.LevelOutputs'``. A record is the tuple of the outputs, in the order
+    of the calls. Use it for heads that run the same layer on each level, such as RetinaNet's
+    ``bbox_head.retina_cls``, or hold a list of layers, one for each level, such as RTMDet's
+    ``bbox_head.rtm_cls``.
 
     Args:
-        source: Name of the module; of a ``ModuleList``, the outputs of all its members.
+        source: Name of the module. A ``ModuleList`` gives the outputs of all its members.
 
     Example:
         >>> from torch import nn
@@ -40,15 +41,15 @@ class LevelOutputsRecorder(ModuleOutputsRecorder):
             part.register_forward_hook(self.forward_hook)
 
     def get_record_data(self, record_idx: int = 0, data_idx: int | None = None) -> tuple[Any, ...]:
-        """The outputs of all calls; ``data_idx`` chooses within each of them.
+        """Return the outputs of all calls; ``data_idx`` picks an item of each.
 
         Args:
-            record_idx: As in MMRazor's recorders; there is one record, the tuple.
+            record_idx: 0, as there is one record, the tuple.
             data_idx: Index of an item of each output.
 
         Raises:
-            TypeError: If ``data_idx`` is given and the outputs are no tuples or lists.
-            ValueError: If another record is asked for, or nothing was recorded.
+            TypeError: If ``data_idx`` is given and the outputs are not tuples or lists.
+            ValueError: If ``record_idx`` is not 0, or the module did not run.
         """
         if record_idx != 0:
             raise ValueError(f'record_idx: expected 0, got {record_idx}; choose levels in the loss')

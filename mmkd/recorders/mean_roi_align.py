@@ -1,4 +1,4 @@
-"""The mean over a box that RoIAlign would give, without its bins."""
+"""The mean of RoIAlign over a box, computed without bins."""
 
 import torch
 from torch import Tensor, nn
@@ -7,9 +7,10 @@ from torch import Tensor, nn
 class MeanRoIAlign(nn.Module):
     """Mean over the bins of RoIAlign (aligned, with its adaptive number of samples).
 
-    That is the mean of bilinear samples on a regular grid in the box, so it is separable: a product
-    of the map with weights for its rows and weights for its columns. On a CPU this takes a fraction
-    of RoIAlign's time, most of all backward. An MMDetection extractor takes it for a RoI layer.
+    This is the mean of bilinear samples on a regular grid in the box. It is separable: the map
+    times a weight for each row and a weight for each column. On a CPU it takes a fraction of
+    RoIAlign's time, above all in the backward pass. It works as a RoI layer of MMDetection's
+    extractors.
 
     Args:
         spatial_scale: Cells of the map for one pixel of the boxes.
@@ -30,7 +31,7 @@ class MeanRoIAlign(nn.Module):
             rois: Image and corners x1, y1, x2, y2 in pixels, shape (R, 5).
 
         Returns:
-            Shape (R, C, 1, 1); 0 for boxes without an area. NaN anywhere in a map reaches all
+            Shape (R, C, 1, 1); 0 for boxes without an area. A NaN anywhere in a map reaches all
             boxes of its image. Autocast is off inside.
         """
         with torch.autocast(feature.device.type, enabled=False):
@@ -50,7 +51,7 @@ class MeanRoIAlign(nn.Module):
 
 
 def _axis_weights(low: Tensor, high: Tensor, cells: int, bins: int) -> Tensor:
-    """How much each cell of an axis counts in the mean from ``low`` to ``high``, (R, cells)."""
+    """Weight of each cell of an axis in the mean from ``low`` to ``high``, (R, cells)."""
     samples = bins * ((high - low) / bins).ceil().clamp(min=0)
     number = torch.arange(int(samples.max()), device=low.device)
     step = (high - low) / samples.clamp(min=1)
