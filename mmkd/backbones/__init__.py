@@ -1,13 +1,8 @@
-"""The networks of the field's CIFAR benchmark, under the names of its public checkpoints.
-
-And MobileNetV1, the student of its ImageNet pairs, which MMPretrain lacks.
-"""
+"""The networks of the CIFAR distillation benchmark, and MobileNetV1, which MMPretrain lacks."""
 
 from mmkd.backbones.cifar_mobilenet_v2 import CIFARMobileNetV2
-from mmkd.backbones.cifar_resnet import CIFARResNet
-from mmkd.backbones.cifar_resnet50 import CIFARResNet50
-from mmkd.backbones.cifar_shufflenet_v1 import CIFARShuffleNetV1
-from mmkd.backbones.cifar_shufflenet_v2 import CIFARShuffleNetV2
+from mmkd.backbones.cifar_resnet import CIFARResNet, CIFARResNet50
+from mmkd.backbones.cifar_shufflenet import CIFARShuffleNetV1, CIFARShuffleNetV2
 from mmkd.backbones.cifar_vgg import CIFARVGG
 from mmkd.backbones.cifar_wide_resnet import CIFARWideResNet
 from mmkd.backbones.mobilenet_v1 import MobileNetV1

@@ -1,10 +1,10 @@
-"""What the backbones share."""
+"""Base class and layers of the CIFAR backbones."""
 
-from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmkd.functional.checks import check_positive_int
 
@@ -12,16 +12,17 @@ from mmkd.functional.checks import check_positive_int
 KAIMING = dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu')
 
 
-class CIFARBackbone(BaseModule, metaclass=ABCMeta):
-    """A stem and stages, one after another, for images of 32 x 32 pixels.
+class CIFARBackbone(BaseModule):
+    """A stem, then several stages, for images of 32 x 32 pixels.
 
-    Subclasses implement :meth:`stem` and :meth:`stage`. Their parameters carry the names of the
-    public RepDistiller checkpoints of "Contrastive Representation Distillation" (2020), which
-    ``tools/convert_repdistiller.py`` converts.
+    Subclasses have ``conv1``, ``bn1`` and one ``layer{i}`` a stage (from 1), or override
+    :meth:`stem` and :meth:`stage`. Their parameters have the names of the public RepDistiller
+    checkpoints ("Contrastive Representation Distillation", https://arxiv.org/abs/1910.10699).
+    ``tools/convert_repdistiller.py`` converts them.
 
     Args:
         stage_channels: Channels of each stage's map.
-        out_indices: Stages, counted from 0, whose maps are returned.
+        out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config; None keeps PyTorch's own.
 
     Attributes:
@@ -39,7 +40,12 @@ class CIFARBackbone(BaseModule, metaclass=ABCMeta):
     ) -> None:
         super().__init__(init_cfg)
         self.num_stages = len(stage_channels)
-        _check_out_indices(out_indices, self.num_stages)
+        ascending = [index for index in range(self.num_stages) if index in out_indices]
+        if not ascending or list(out_indices) != ascending:
+            raise ValueError(
+                f'out_indices: expected ascending indices of the stages 0 to '
+                f'{self.num_stages - 1}, got {out_indices!r}'
+            )
         self.out_indices = tuple(out_indices)
         self.out_channels = stage_channels[self.out_indices[-1]]
 
@@ -60,33 +66,24 @@ class CIFARBackbone(BaseModule, metaclass=ABCMeta):
                 maps.append(x)
         return tuple(maps)
 
-    @abstractmethod
     def stem(self, x: Tensor) -> Tensor:
-        """What comes before the stages."""
+        """Run the layers before the stages: convolution, norm and ReLU."""
+        return F.relu(self.bn1(self.conv1(x)))
 
-    @abstractmethod
     def stage(self, index: int, x: Tensor) -> Tensor:
-        """The map of stage ``index``, given that of the one before."""
-
-
-def _check_out_indices(out_indices: Sequence[int], num_stages: int) -> None:
-    ascending = [index for index in range(num_stages) if index in out_indices]
-    if not ascending or list(out_indices) != ascending:
-        raise ValueError(
-            f'out_indices: expected ascending indices of the stages 0 to {num_stages - 1}, '
-            f'got {out_indices!r}'
-        )
+        """Run stage ``index`` on the output of the stage before it."""
+        return self.get_submodule(f'layer{index + 1}')(x)
 
 
 def blocks_per_stage(depth: int, other_layers: int) -> int:
-    """Blocks in each of three stages of two-convolution blocks.
+    """Return the blocks a stage, of three stages of blocks with two convolutions.
 
     Args:
         depth: Layers of the network.
-        other_layers: Those in no block.
+        other_layers: Layers outside of blocks.
 
     Raises:
-        ValueError: If ``depth`` does not come out even.
+        ValueError: If no number of blocks gives ``depth``.
     """
     check_positive_int('depth', depth)
     blocks, rest = divmod(depth - other_layers, 6)
@@ -95,10 +92,32 @@ def blocks_per_stage(depth: int, other_layers: int) -> int:
     return blocks
 
 
+def residual_stage(
+    block: Callable[[int, int, int], nn.Module],
+    in_channels: int,
+    out_channels: int,
+    num_blocks: int,
+    stride: int,
+) -> nn.Sequential:
+    """Stack ``block(in_channels, out_channels, stride)``. Only the first block has the stride."""
+    first = block(in_channels, out_channels, stride)
+    return nn.Sequential(
+        first, *(block(out_channels, out_channels, 1) for _ in range(num_blocks - 1))
+    )
+
+
+def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """Return the identity, or a 1 x 1 convolution and its norm if the shape changes."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+
+
 def conv_bn_relu(
     in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """A convolution that keeps the size at stride 1, without bias, its norm and ReLU."""
+    """Return a padded convolution without bias, its norm and ReLU."""
     conv = nn.Conv2d(
         in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False
     )

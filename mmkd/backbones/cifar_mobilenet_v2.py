@@ -1,10 +1,16 @@
 """MobileNetV2 for CIFAR."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
-from mmkd.backbones.cifar_backbone import KAIMING, CIFARBackbone, conv_bn_relu
+from mmkd.backbones.cifar_backbone import (
+    KAIMING,
+    CIFARBackbone,
+    conv_bn_relu,
+    residual_stage,
+)
 from mmkd.registry import MODELS
 
 # Expansion, channels before widening, blocks and stride of each stage.
@@ -23,17 +29,16 @@ LAST_CHANNELS = 1280
 
 @MODELS.register_module()
 class CIFARMobileNetV2(CIFARBackbone):
-    """MobileNetV2 for small images; half as wide in the benchmark.
+    """MobileNetV2 for small images. The benchmark uses half the width.
 
-    "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (2018), Table 2, with four halvings in
-    place of five, ReLU in place of ReLU6, and a first block that keeps its 1 x 1 convolution. The
-    stages are seven of inverted residuals and one 1 x 1 convolution to 1280 channels. A 32 x 32
-    image gives maps of 16, 16, 8, 4, 4, 2, 2 and 2 pixels a side.
+    "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (https://arxiv.org/abs/1801.04381),
+    Table 2, with four strides of 2 instead of five, ReLU instead of ReLU6, and a 1 x 1 convolution
+    in the first block, too. Seven stages are inverted residuals, the eighth is a 1 x 1 convolution
+    to 1280 channels. A 32 x 32 image gives maps of 16, 16, 8, 4, 4, 2, 2 and 2 pixels a side.
 
     Args:
-        widen_factor: Multiplies the channels of all stages but the last, which never has fewer
-            than 1280.
-        out_indices: Stages, counted from 0, whose maps are returned.
+        widen_factor: Multiplies the channels of all stages. The last has at least 1280.
+        out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config.
 
     Raises:
@@ -62,25 +67,24 @@ class CIFARMobileNetV2(CIFARBackbone):
         self.conv1 = conv_bn_relu(3, in_channels, 3, stride=2)
         self.blocks = nn.ModuleList()
         for width, (expansion, _, num_blocks, stride) in zip(widths, STAGES, strict=False):
-            first = _InvertedResidual(in_channels, width, expansion, stride)
-            rest = (_InvertedResidual(width, width, expansion, 1) for _ in range(num_blocks - 1))
-            self.blocks.append(nn.Sequential(first, *rest))
+            block = partial(_InvertedResidual, expansion=expansion)
+            self.blocks.append(residual_stage(block, in_channels, width, num_blocks, stride))
             in_channels = width
         self.conv2 = conv_bn_relu(in_channels, widths[-1], 1)
 
     def stem(self, x: Tensor) -> Tensor:
-        """A convolution of stride 2, its norm and ReLU."""
+        """Run a convolution of stride 2, its norm and ReLU."""
         return self.conv1(x)
 
     def stage(self, index: int, x: Tensor) -> Tensor:
-        """Inverted residuals, or the last convolution with norm and ReLU."""
+        """Run inverted residuals, or the last convolution with norm and ReLU."""
         return (*self.blocks, self.conv2)[index](x)
 
 
 class _InvertedResidual(nn.Module):
-    """Expansion, depthwise convolution and linear projection, beside a shortcut if shapes agree."""
+    """Expansion, depthwise convolution and linear projection, with a shortcut if shapes agree."""
 
-    def __init__(self, in_channels: int, out_channels: int, expansion: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
         super().__init__()
         width = in_channels * expansion
         self.conv = nn.Sequential(

@@ -14,16 +14,17 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 @MODELS.register_module()
 class CIFARVGG(CIFARBackbone):
-    """VGG-8 or VGG-13 with batch normalization, of which one linear layer is to follow.
+    """VGG-8 or VGG-13 with batch normalization, for a head with one linear layer.
 
-    "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2015), Table 1 B (VGG-8
-    has one convolution a stage). The depth is that of the original, which counts three linear
-    layers. Pooling stands between the first four stages; a 32 x 32 image gives maps of 32, 16, 8,
-    4 and 4 pixels a side, each after its ReLU. A module ``block{i}`` ends before the ReLU.
+    "Very Deep Convolutional Networks for Large-Scale Image Recognition"
+    (https://arxiv.org/abs/1409.1556), Table 1 B (VGG-8 has one convolution a stage). As in the
+    paper, the depth counts three linear layers. The first four stages are pooled in between. A 32 x
+    32 image gives maps of 32, 16, 8, 4 and 4 pixels a side. Maps are taken after the ReLU; the
+    modules ``block{i}`` end before it.
 
     Args:
         depth: 8 or 13.
-        out_indices: Stages, counted from 0, whose maps are returned.
+        out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config.
 
     Raises:
@@ -48,11 +49,11 @@ class CIFARVGG(CIFARBackbone):
             self.add_module(f'block{index}', _convs(in_channels, width, CONVS_PER_STAGE[depth]))
 
     def stem(self, x: Tensor) -> Tensor:
-        """Nothing."""
+        """Return the images."""
         return x
 
     def stage(self, index: int, x: Tensor) -> Tensor:
-        """Convolutions, before the second to fourth of which the map is halved."""
+        """Run convolutions. The second to fourth stage pool their input first."""
         if 1 <= index <= 3:
             x = F.max_pool2d(x, 2)
         return F.relu(self.get_submodule(f'block{index}')(x))

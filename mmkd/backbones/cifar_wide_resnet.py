@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmkd.backbones.cifar_backbone import KAIMING, CIFARBackbone, blocks_per_stage
+from mmkd.backbones.cifar_backbone import (
+    KAIMING,
+    CIFARBackbone,
+    blocks_per_stage,
+    residual_stage,
+)
 from mmkd.functional.checks import check_positive_int
 from mmkd.registry import MODELS
 
@@ -14,15 +19,15 @@ from mmkd.registry import MODELS
 class CIFARWideResNet(CIFARBackbone):
     """Wide ResNet of 6 n + 4 layers in three stages: WRN-16-2, WRN-40-1 and WRN-40-2.
 
-    "Wide Residual Networks" (2016), Table 1, without dropout. Norm and ReLU stand before the
-    convolutions, so that the maps of the first two stages are sums, neither normalized nor
-    rectified. The last map has passed the final norm and ReLU; the sum before them is the output
-    of the module ``block3``. A 32 x 32 image gives maps of 32, 16 and 8 pixels a side.
+    "Wide Residual Networks" (https://arxiv.org/abs/1605.07146), Table 1, without dropout. Norm and
+    ReLU come before the convolutions, so the maps of the first two stages are sums without norm or
+    ReLU. The last map has passed the final norm and ReLU. The sum before them is the output of the
+    module ``block3``. A 32 x 32 image gives maps of 32, 16 and 8 pixels a side.
 
     Args:
         depth: Layers, 6 n + 4.
         widen_factor: Multiplies the stages' 16, 32 and 64 channels.
-        out_indices: Stages, counted from 0, whose maps are returned.
+        out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config.
 
     Raises:
@@ -52,12 +57,12 @@ class CIFARWideResNet(CIFARBackbone):
         self.bn1 = nn.BatchNorm2d(widths[2])
 
     def stem(self, x: Tensor) -> Tensor:
-        """A convolution."""
+        """Run a convolution."""
         return self.conv1(x)
 
     def stage(self, index: int, x: Tensor) -> Tensor:
-        """Residual blocks; after the last stage norm and ReLU."""
-        x = (self.block1, self.block2, self.block3)[index](x)
+        """Run residual blocks. The last stage ends with norm and ReLU."""
+        x = self.get_submodule(f'block{index + 1}')(x)
         return F.relu(self.bn1(x)) if index == 2 else x
 
 
@@ -66,11 +71,9 @@ class _Stage(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, num_blocks: int, stride: int) -> None:
         super().__init__()
-        first = _PreActivationBlock(in_channels, out_channels, stride)
-        rest = (
-            _PreActivationBlock(out_channels, out_channels, stride=1) for _ in range(num_blocks - 1)
+        self.layer = residual_stage(
+            _PreActivationBlock, in_channels, out_channels, num_blocks, stride
         )
-        self.layer = nn.Sequential(first, *rest)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer(x)
@@ -92,5 +95,5 @@ class _PreActivationBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         activated = F.relu(self.bn1(x))
         out = self.conv2(F.relu(self.bn2(self.conv1(activated))))
-        # A shortcut that changes the width starts after the first activation, others before it.
+        # A shortcut with a convolution starts after the first activation, an identity before it.
         return out + (x if self.convShortcut is None else self.convShortcut(activated))

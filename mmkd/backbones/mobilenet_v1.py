@@ -1,4 +1,4 @@
-"""MobileNetV1, which MMPretrain does not have."""
+"""MobileNetV1, which MMPretrain lacks."""
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -23,7 +23,9 @@ LAYERS = (
 
 @MODELS.register_module()
 class MobileNetV1(BaseModule):
-    """The backbone of "MobileNets: Efficient Convolutional Neural Networks" (2017), Table 1.
+    """The backbone of "MobileNets: Efficient Convolutional Neural Networks", Table 1.
+
+    The paper is https://arxiv.org/abs/1704.04861.
 
     Args:
         widen_factor: Multiplies the channels of all layers (the paper's alpha).
