@@ -1,13 +1,43 @@
 """mmkd: knowledge distillation for MMDetection and MMPretrain.
 
-Importing the package (or :mod:`mmkd.registry`) makes the frozen OpenMMLab
-releases run on the installed PyTorch; see :mod:`mmkd.compat`. Nothing else is
-imported here, so ``mmkd.functional`` needs torch alone.
+:func:`mmkd.distill` trains a student with its teacher, :func:`mmkd.plan` decides and writes the
+config alone, and :func:`mmkd.export` writes the student as a plain model.
+
+``import mmkd`` only makes the frozen OpenMMLab releases run on the installed PyTorch (see
+:mod:`mmkd.compat`). The functions above are imported at their first use, so ``mmkd.functional``
+needs torch alone.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from mmkd import compat
 from mmkd.version import __version__
 
+if TYPE_CHECKING:
+    from mmkd.api.planning import Plan, plan
+    from mmkd.api.training import Result, distill
+    from mmkd.exporting import export
+
 compat.apply()
 
-__all__ = ['__version__']
+__all__ = ['Plan', 'Result', '__version__', 'distill', 'export', 'plan']
+
+_HOMES = dict(
+    Plan='mmkd.api.planning',
+    Result='mmkd.api.training',
+    distill='mmkd.api.training',
+    export='mmkd.exporting',
+    plan='mmkd.api.planning',
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,4 +1,4 @@
-"""The command line: ``python -m mmkd.cli.train CONFIG`` and its siblings.
+"""The console command ``mmkd`` and its subcommands, one module each.
 
-The scripts in the repository's ``tools/`` call these.
+``python -m mmkd.cli.train`` and ``tools/train.py`` do the same as ``mmkd train``.
 """

@@ -12,8 +12,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-import mmkd.registry  # noqa: F401
-from mmkd.cli.options import add_config_options, build_runner, load_config
+from mmkd.api.running import build_runner, load_config
+from mmkd.cli.options import add_config_options
 from mmkd.exporting import student_config
 from mmkd.models.building import build_model
 from mmkd.storage.atomic_write import save_atomically

@@ -1,22 +1,22 @@
-"""Print what can be recorded of a teacher and a student: modules, shapes, strides.
+"""Print the modules, shapes and strides of a teacher and a student.
 
-Both run once on zeros; no weights and no data are needed. Shapes are without the batch, /8 is the
-stride of a map: pixels of the input for one of its cells.
+Both models run once on a black image; they need no weights and no data. Shapes leave out the batch.
+/8 is the stride of a map: pixels of the input per cell.
 """
 
 import argparse
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import rich
 from mmengine.config import Config
 from mmengine.model import BaseModel
 
-import mmkd.registry  # noqa: F401
-from mmkd.cli.options import add_config_options, load_config
+from mmkd.api.running import load_config
+from mmkd.cli.options import add_config_options
 from mmkd.exporting import student_config
 from mmkd.models.building import build_model
-from mmkd.pairing import Size, default_size, side_by_side, trace
+from mmkd.pairing import default_size, side_by_side, trace
 from mmkd.teachers.frozen_teacher import ARGUMENTS
 
 
@@ -31,7 +31,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help="of the image; default that of the student's training, a detector's at most 512",
+        help="image size; default that of the student's training, at most 512 for a detector",
     )
     parser.add_argument(
         '--depth', type=int, default=2, help='parts of the longest names (default: %(default)s)'
@@ -45,15 +45,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def pair_of(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
-    """Config of the training, and of each model by its title; the student's is the first.
+    """Return the config of the training, and that of each model by its title, the student first.
 
     Raises:
-        ValueError: If the config is none of a distillation.
+        ValueError: If the config describes no distillation.
     """
     if args.config is None:
         cfg = load_config(args.student, args.cfg_options)
-        pair = dict(cfg_path=args.student), dict(cfg_path=args.teacher)
-        return cfg, dict(zip(('student', 'teacher'), pair, strict=True))
+        return cfg, {who: dict(cfg_path=getattr(args, who)) for who in ('student', 'teacher')}
     cfg = load_config(args.config, args.cfg_options)
     if not {'architecture', 'teacher'} <= set(cfg.get('model', ())):
         raise ValueError(
@@ -70,24 +69,18 @@ def build(config: Mapping[str, Any]) -> BaseModel:
     return build_model({k: v for k, v in config.items() if k not in ARGUMENTS})
 
 
-def title(name: str, model: BaseModel) -> str:
-    """A line about a model."""
-    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    return f'{name}: {type(model).__name__}, {millions:.1f} M parameters'
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     args = parse_args(argv)
     cfg, configs = pair_of(args)
     models = {name: build(config) for name, config in configs.items()}
-    size: Size = tuple(args.size) if args.size else default_size(student_config(cfg))
+    size = tuple(args.size) if args.size else default_size(student_config(cfg))
     for name, model in models.items():
-        print(title(name, model))
+        millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+        print(f'{name}: {type(model).__name__}, {millions:.1f} M parameters')
     print(f'image: {size[0]} x {size[1]}\n')
     traces = {name: trace(model, size) for name, model in models.items()}
-    width = shutil.get_terminal_size().columns
-    print(side_by_side(traces, depth=args.depth, containing=args.filter, width=width))
+    rich.print(side_by_side(traces, depth=args.depth, containing=args.filter))
 
 
 if __name__ == '__main__':

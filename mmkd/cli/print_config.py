@@ -1,10 +1,11 @@
-"""Print a config with everything it inherits."""
+"""Print a config with all that it inherits, a short distiller in MMRazor's full spelling."""
 
 import argparse
 from collections.abc import Sequence
 
-import mmkd.registry  # noqa: F401
-from mmkd.cli.options import add_config_options, load_config
+from mmkd.algorithms.short_config import expand_distiller
+from mmkd.api.running import load_config
+from mmkd.cli.options import add_config_options
 from mmkd.exporting import student_config
 
 
@@ -14,11 +15,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('config', help='config file, or mmkd::path/of/config.py')
     add_config_options(parser)
     parser.add_argument('--student', action='store_true', help='the student alone')
+    parser.add_argument('--short', action='store_true', help='leave a short distiller as it is')
     parser.add_argument('--save', metavar='FILE.py', help='write it to a file, too')
     args = parser.parse_args(argv)
     cfg = load_config(args.config, args.cfg_options)
     if args.student:
         cfg = student_config(cfg)
+    elif not args.short and 'distiller' in cfg.get('model', {}):
+        cfg.model.distiller = expand_distiller(cfg.model.distiller)
+        cfg.pop('distiller', None)  # the same, in the short spelling
     print(cfg.pretty_text)
     if args.save is not None:
         cfg.dump(args.save)

@@ -18,14 +18,13 @@ from mmengine.runner import Runner
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import mmkd.registry  # noqa: F401
-from mmkd.cli.options import add_config_options, load_config
-from mmkd.cli.unreadable_images import explain_unreadable_images
+from mmkd.api.running import load_config
+from mmkd.cli.options import add_config_options
+from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
 from mmkd.datasets.samplers.sample_labels import sample_labels
 from mmkd.datasets.superclass_file import encode_superclasses
 from mmkd.datasets.unwrap import unwrap
 from mmkd.functional.checks import check_positive_int
-from mmkd.hooks import explain_empty_datasets
 from mmkd.storage.atomic_write import write_atomically
 from mmkd.teachers import FrozenTeacher
 

@@ -1,6 +1,6 @@
 """Evaluate the student of a distillation config, or any MMDetection or MMPretrain config.
 
-The checkpoint may be the run's own or an exported student; the teacher is not built.
+The checkpoint is that of a run or an exported student. The teacher is not built.
 """
 
 import argparse
@@ -9,16 +9,10 @@ from collections.abc import Sequence
 
 from mmengine.model import is_model_wrapper
 
-import mmkd.registry  # noqa: F401
-from mmkd.cli.options import (
-    add_run_options,
-    build_runner,
-    close_process_group,
-    config_from,
-)
-from mmkd.cli.unreadable_images import explain_unreadable_images
+from mmkd.api.running import build_runner, close_process_group
+from mmkd.cli.options import add_run_options, config_from
+from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
 from mmkd.exporting import student_config, student_state_dict
-from mmkd.hooks import explain_empty_datasets
 from mmkd.storage.checkpoint import load_all, read_state_dict
 
 

@@ -1,4 +1,4 @@
-"""Teacher and student side by side: what they return, what fits, and a config that pairs them."""
+"""Two models side by side: what they return, the methods that fit, and the config for both."""
 
 from mmkd.pairing.inspection.image_size import default_size
 from mmkd.pairing.inspection.module_table import side_by_side

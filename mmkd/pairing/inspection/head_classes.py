@@ -1,4 +1,4 @@
-"""The classes that a model's head tells apart."""
+"""The number of classes that a model's head tells apart."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ from torch import nn
 
 
 class Classes(NamedTuple):
-    """Classes of a detector's head.
+    """The classes of a detector's head.
 
     Attributes:
         number: Of objects.
-        background: Whether each anchor of a dense head has a logit for background beside them.
+        background: Whether a dense head has one more logit, for the background.
     """
 
     number: int
@@ -18,7 +18,7 @@ class Classes(NamedTuple):
 
 
 def classes_of(detector: nn.Module) -> Classes | None:
-    """What the box head of a detector tells apart, of a cascade the last; None without one."""
+    """Return the classes of a detector's box head (a cascade's last), or None without one."""
     roi_head = getattr(detector, 'roi_head', None)
     head = getattr(detector if roi_head is None else roi_head, 'bbox_head', None)
     if isinstance(head, nn.ModuleList):
@@ -30,15 +30,15 @@ def classes_of(detector: nn.Module) -> Classes | None:
 
 
 def check_same_number(student: int, teacher: int, *, instead: str) -> None:
-    """Raise ValueError if logits cannot be compared, as the numbers of classes differ.
+    """Raise ValueError if the numbers of classes differ, as their logits cannot be compared.
 
     Args:
         student: The student's number of classes.
         teacher: The teacher's.
-        instead: Methods that can be taken.
+        instead: Methods to use instead.
     """
     if student != teacher:
         raise ValueError(
             f"teacher: expected logits of the student's {student} classes, which the method "
-            f'compares, got {teacher}; train the teacher on these classes, or take {instead}'
+            f'compares, got {teacher}; train the teacher on these classes, or use {instead}'
         )

@@ -1,4 +1,4 @@
-"""The size of the images for a first look at a model."""
+"""The image size at which two models are compared."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,24 +8,26 @@ from mmengine.config import Config
 from mmkd.pairing.inspection.model_kind import is_classifier
 from mmkd.pairing.inspection.trace import Size
 
-# Transforms name the size of their result by one of these.
+# The settings of a transform that may hold the size of its result.
 KEYS = ('crop_size', 'scale', 'scales')
-# Levels of a pyramid have whole sizes on images of a multiple, up to the stride 128.
+# A multiple of the largest stride, 128, so that every level has a whole number of cells.
 MULTIPLE, LARGEST = 128, 512
-# Of data sets in memory, which have no transforms.
+# The size of data sets in memory, which have no transforms.
 SMALL_IMAGE = 32
 
 
-def default_size(cfg: Config) -> Size:
-    """Height and width of images for a model, as its config trains on them.
+def default_size(cfg: Config, size: Size | None = None) -> Size:
+    """Return height and width of an image for a first pass through a model.
 
-    A classifier's are kept, as transformers take no others (32 x 32 if no transform tells). A
-    detector's are rounded up to multiples of 128, at most 512, so that strides show.
+    A classifier keeps the size, because transformers accept no other (32 x 32 if no transform
+    names one). A detector's size is rounded up to multiples of 128, at most 512, so that strides
+    can be read off the maps.
 
     Args:
         cfg: Config of the model and its training.
+        size: Height and width of the training images. Default: read from the config's transforms.
     """
-    size = _last_size(cfg)
+    size = size or _last_size(cfg)
     if is_classifier(cfg):
         return size or (SMALL_IMAGE, SMALL_IMAGE)
     height, width = size or (LARGEST, LARGEST)
@@ -33,7 +35,7 @@ def default_size(cfg: Config) -> Size:
 
 
 def innermost_dataset(dataset: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
-    """Keys to the innermost of wrapped data sets in a config (repeated, mixed), and its config."""
+    """Return the keys to the innermost of wrapped data sets (repeated, mixed), and its config."""
     path = []
     while isinstance(dataset.get('dataset'), Mapping):
         path.append('dataset')
@@ -54,12 +56,12 @@ def _transforms(cfg: Config) -> Iterator[Mapping[str, Any]]:
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     path, innermost = innermost_dataset(dataset)
     yield from innermost.get('pipeline') or ()
-    if path:  # what mixes images has transforms of its own
+    if path:  # a wrapper that mixes images has transforms of its own
         yield from dataset.get('pipeline') or ()
 
 
 def _sizes(transform: Mapping[str, Any]) -> Iterator[Size]:
-    """Height and width, of those settings of a transform that are one; pairs are (w, h)."""
+    """Height and width, wherever a transform names them; its pairs are (width, height)."""
     for key in KEYS:
         value = transform.get(key)
         if isinstance(value, Sequence) and value and isinstance(value[0], Sequence):

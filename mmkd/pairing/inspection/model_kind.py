@@ -1,4 +1,4 @@
-"""Whether a config is of a classifier or a detector, and of how many stages."""
+"""What kind of model a config describes."""
 
 from mmengine.config import Config
 from mmpretrain.models import BaseClassifier
@@ -7,18 +7,23 @@ from mmkd.registry import MODELS
 
 
 def is_classifier(cfg: Config) -> bool:
-    """Whether a config's model is one of MMPretrain's classifiers.
+    """Whether the model is one of MMPretrain's classifiers.
 
     Raises:
-        KeyError: If there is no model of its type.
+        KeyError: If no model of this type is registered.
     """
     with MODELS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
         model = registry.get(cfg.model.type)
     if model is None:
-        raise KeyError(f'model.type: expected a known one, got {cfg.model.type}')
+        raise KeyError(f'model.type: expected a registered model, got {cfg.model.type}')
     return issubclass(model, BaseClassifier)
 
 
 def is_two_stage(cfg: Config) -> bool:
-    """Whether a detector's config has a head that judges proposals."""
+    """Whether a detector classifies region proposals."""
     return cfg.model.get('roi_head') is not None
+
+
+def has_masks(cfg: Config) -> bool:
+    """Whether a detector predicts masks."""
+    return 'mask_head' in cfg.model.get('roi_head', {}) or 'mask_head' in cfg.model

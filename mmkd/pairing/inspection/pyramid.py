@@ -1,11 +1,11 @@
-"""The feature pyramids of two detectors, and which of their levels can be compared."""
+"""The feature pyramids of two detectors, and the levels that both have."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from mmkd.pairing.inspection.trace import Calls
 
-# As many levels as the methods were published with, the finest.
+# The methods were published with the four finest levels.
 MAX_LEVELS = 4
 
 
@@ -13,8 +13,8 @@ class Level(NamedTuple):
     """One level of a pyramid.
 
     Attributes:
-        channels: Of the map.
-        stride: Pixels of the input for one cell.
+        channels: Channels of the map.
+        stride: Pixels of the input per cell.
     """
 
     channels: int
@@ -22,11 +22,11 @@ class Level(NamedTuple):
 
 
 class Pyramid(NamedTuple):
-    """What a detector extracts.
+    """The feature maps that a detector extracts.
 
     Attributes:
-        source: Name of the module that returns it.
-        levels: In its order.
+        source: Name of the module that returns them.
+        levels: The levels, in the order of that module.
     """
 
     source: str
@@ -34,7 +34,7 @@ class Pyramid(NamedTuple):
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Of all levels."""
+        """The strides of all levels."""
         return tuple(level.stride for level in self.levels)
 
     def __str__(self) -> str:
@@ -45,14 +45,14 @@ class Pyramid(NamedTuple):
 
 
 class Match(NamedTuple):
-    """Levels of two pyramids that are compared, pair by pair.
+    """The levels of two pyramids that are compared, pair by pair.
 
     Attributes:
         student: Indices of the student's levels.
         teacher: Indices of the teacher's levels.
-        student_downsample: Factor by which the student's levels are pooled before.
-        teacher_downsample: The same of the teacher's.
-        strides: Of the compared levels.
+        student_downsample: Factor by which the student's levels are pooled first.
+        teacher_downsample: Factor by which the teacher's levels are pooled first.
+        strides: Strides of the compared levels.
     """
 
     student: tuple[int, ...]
@@ -63,14 +63,14 @@ class Match(NamedTuple):
 
 
 def pyramid_of(calls: Calls, who: str) -> Pyramid:
-    """The output of a detector's neck or, if it has none, of its backbone.
+    """Return the pyramid of a detector: the output of its neck or, without one, its backbone.
 
     Args:
         calls: What :func:`mmkd.pairing.inspection.trace` noted.
         who: ``'student'`` or ``'teacher'``, for errors.
 
     Raises:
-        ValueError: If it does not return maps.
+        ValueError: If the module does not return maps.
     """
     source = 'neck' if 'neck' in calls else 'backbone'
     outputs = calls.get(source, [()])[0]
@@ -82,18 +82,18 @@ def pyramid_of(calls: Calls, who: str) -> Pyramid:
 
 
 def match(student: Sequence[int], teacher: Sequence[int]) -> Match:
-    """Find the levels of equal strides; if there are none, those that pooling makes equal.
+    """Find the levels of equal strides. If there are none, find those that pooling makes equal.
 
     Args:
         student: Strides of the student's levels.
-        teacher: Those of the teacher's.
+        teacher: Strides of the teacher's levels.
 
     Returns:
-        The four finest pairs, at most. Without equal strides the finer pyramid is pooled by the
-        factor that gives the most pairs, the smallest of these.
+        At most the four finest pairs. Without equal strides the finer pyramid is pooled: by the
+        factor that gives the most pairs, and by the smallest such factor.
 
     Raises:
-        ValueError: If no factor gives any.
+        ValueError: If no factor gives a pair.
 
     Example:
         >>> match((8, 16, 32, 64, 128), (4, 8, 16, 32, 64))[:2]
@@ -114,7 +114,7 @@ def match(student: Sequence[int], teacher: Sequence[int]) -> Match:
 
 
 def _factors(student: Sequence[int], teacher: Sequence[int]) -> list[tuple[int, int]]:
-    """Whole factors of the student's and teacher's strides (one of them 1), small ones first."""
+    """Whole factors for student and teacher, one of them 1; small ones first."""
     pairs = [(s, t) for s in student for t in teacher]
     by_teacher = {(1, s // t) for s, t in pairs if s % t == 0}
     by_student = {(t // s, 1) for s, t in pairs if t % s == 0}
@@ -137,5 +137,5 @@ def _equal(
 
 
 def listed(strides: Sequence[int]) -> str:
-    """Numbers with spaces between."""
+    """Return numbers as text, with spaces between."""
     return ' '.join(map(str, strides))

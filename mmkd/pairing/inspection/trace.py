@@ -1,22 +1,20 @@
-"""Which modules of a model run, and what they return: one pass over zeros."""
+"""One pass over a black image: which modules of a model run, and what they return."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import torch
 from mmengine.model import BaseModel
-from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-Size = tuple[int, int]
+from mmkd.models.zero_image import Size, run_on_zeros
 
 
 class Output(NamedTuple):
     """A tensor that a module returned.
 
     Attributes:
-        shape: With the batch's 1.
-        stride: Pixels of the input for one cell, rows and columns; None unless it is a map.
+        shape: Its shape; the batch is 1.
+        stride: Pixels of the input per cell, in rows and columns; None unless it is a map.
     """
 
     shape: tuple[int, ...]
@@ -35,17 +33,16 @@ Calls = dict[str, list[tuple[Output, ...]]]
 
 
 def trace(model: BaseModel, size: Size) -> Calls:
-    """Run a model once, as far as in its ``'tensor'`` mode, and note what each module returns.
+    """Run a model once in its ``'tensor'`` mode and note what each module returns.
 
-    It needs no weights; the model is put in eval mode.
+    The model needs no weights.
 
     Args:
         model: A detector or classifier.
         size: Height and width of the input in pixels.
 
     Returns:
-        The outputs of each call, nested ones flattened, of each module that ran, in the order in
-        which the model holds them.
+        For each module that ran, in the model's order: the outputs of each call, flattened.
 
     Raises:
         RuntimeError: If the model cannot run on zeros of this size.
@@ -63,17 +60,12 @@ def trace(model: BaseModel, size: Size) -> Calls:
         for name, module in model.named_modules()
         if name
     ]
-    information = dict(
-        img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1, 1)
-    )
-    sample = BaseDataElement(metainfo=information)
     try:
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, *size), [sample], mode='tensor')
+        run_on_zeros(model, size)
     except Exception as error:
         raise RuntimeError(
             f'{type(model).__name__}: cannot run on an image of {size[0]} x {size[1]} zeros '
-            f'({type(error).__name__}: {error}); another --size?'
+            f'({type(error).__name__}: {error}); try another size'
         ) from error
     finally:
         for handle in handles:

@@ -1,1 +1,54 @@
-"""The distillation methods, each fitted to a pair of models."""
+"""The methods, and which of them serve a pair of models."""
+
+from mmengine.config import Config
+
+from mmkd.pairing.inspection.model_kind import is_classifier
+from mmkd.pairing.methods import instance_methods, logit_methods, pyramid_methods
+from mmkd.pairing.methods.classifier_methods import CLASSIFIER_METHODS
+from mmkd.pairing.methods.method import Fitted, Method, Pair
+
+DETECTOR_METHODS: dict[str, Method] = {
+    'pcka': pyramid_methods.pcka,
+    'pcka-mimic': pyramid_methods.pcka_mimic,
+    'mimic': pyramid_methods.mimic,
+    'pkd': pyramid_methods.pkd,
+    'cwd': pyramid_methods.cwd,
+    'rcka': instance_methods.rcka,
+    'fkd': instance_methods.fkd,
+    'cckd': instance_methods.cckd,
+    'dlkd': instance_methods.dlkd,
+    'cmkd': logit_methods.cmkd,
+}
+DEFAULT_DETECTOR_METHOD, DEFAULT_CLASSIFIER_METHOD = 'pcka', 'kd'
+
+
+def choose_method(name: str | None, student: Config, teacher: Config) -> tuple[str, Method]:
+    """Return a method by its name, or the default for models of this kind.
+
+    Args:
+        name: Name of the method; None chooses pcka for detectors and kd for classifiers.
+        student: Config of the student.
+        teacher: Config of the teacher.
+
+    Raises:
+        ValueError: If one model is a detector and the other a classifier, or if there is no such
+            method for them.
+    """
+    classifiers = is_classifier(student)
+    kind = {True: 'a classifier', False: 'a detector'}
+    if is_classifier(teacher) != classifiers:
+        raise ValueError(
+            f'teacher: expected {kind[classifiers]}, because the student is one, got '
+            f'{kind[not classifiers]}'
+        )
+    methods = CLASSIFIER_METHODS if classifiers else DETECTOR_METHODS
+    default = DEFAULT_CLASSIFIER_METHOD if classifiers else DEFAULT_DETECTOR_METHOD
+    name = default if name is None else name
+    if name not in methods:
+        raise ValueError(
+            f'method: expected one of {[*methods]} for {kind[classifiers]}, got {name!r}'
+        )
+    return name, methods[name]
+
+
+__all__ = ['CLASSIFIER_METHODS', 'DETECTOR_METHODS', 'Fitted', 'Method', 'Pair', 'choose_method']

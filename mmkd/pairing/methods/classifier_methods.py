@@ -1,114 +1,138 @@
 """Methods for a pair of classifiers."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from mmkd.pairing.inspection.head_classes import check_same_number
-from mmkd.pairing.inspection.trace import Calls, Output
-from mmkd.pairing.methods.method import Fitted, Method, Pair, set_widths
+from mmkd.pairing.inspection.trace import Calls
+from mmkd.pairing.methods.method import Config, Fitted, Method, Pair, both, connectors
 
-Config = dict[str, Any]
+EMBEDDING: Config = dict(type='mmkd.LinearEmbed')
+KD: Config = dict(type='KLDivergence', tau=4.0, loss_weight=0.9)
+# MMPretrain's heads pass the labels to their loss module.
+LABELS: Config = dict(
+    inputs=dict(gt_labels=dict(type='ModuleInputs', source='head.loss_module', data_idx=1))
+)
+CCKD: Config = dict(
+    type='mmkd.CCKDLoss', kernel='rbf', order=2, gamma=0.4, loss_weight=0.003
+) | connectors([EMBEDDING], [EMBEDDING])
+DLKD_ALIGN: Config = dict(type='mmkd.DLKDAlignLoss', loss_weight=10.0) | connectors(
+    [dict(type='mmkd.ProjectionMLP')]
+)
+DLKD_CORR: Config = dict(
+    type='mmkd.DLKDCorrLoss', num_views=4, tau=0.5, loss_weight=20.0
+) | connectors([dict(type='mmkd.ProjectionMLP', expansion=1, out_channels='student')])
+DLKD_SUP: Config = (
+    dict(type='mmkd.DLKDSupLoss', tau=0.07, loss_weight=0.5)
+    | LABELS
+    | connectors([EMBEDDING], [EMBEDDING])
+)
+# Of each method: what its losses compare (features, maps or logits), and the losses.
+LOSSES: dict[str, dict[str, tuple[str, Config]]] = {
+    'kd': dict(kd=('logits', KD)),
+    'dkd': dict(dkd=('logits', dict(type='DKDLoss', tau=4.0, alpha=1.0, beta=8.0) | LABELS)),
+    'dist': dict(
+        dist=(
+            'logits',
+            dict(type='DISTLoss', inter_loss_weight=1.0, intra_loss_weight=1.0, tau=4.0),
+        )
+    ),
+    'rkd': dict(
+        rkd_distance=(
+            'feature',
+            dict(type='DistanceWiseRKD', with_l2_norm=False, loss_weight=25.0),
+        ),
+        rkd_angle=('feature', dict(type='AngleWiseRKD', with_l2_norm=False, loss_weight=50.0)),
+    ),
+    'rcka': dict(
+        rcka_features=('maps', dict(type='mmkd.FCKALoss', loss_weight=5.0)),
+        rcka_logits=('logits', dict(type='mmkd.LCKALoss', loss_weight=5.0)),
+    ),
+    'fkd': dict(
+        fkd=('feature', dict(type='mmkd.FKDLoss', kernel_weight=300.0, regularization_weight=20.0))
+    ),
+    'cckd': dict(cckd=('feature', CCKD), kd=('logits', dict(KD, loss_weight=1.0))),
+    'cmkd': dict(
+        cmkd=(
+            'logits',
+            dict(type='mmkd.CMKDLoss', tau=4.0, primary_weight=4.0, secondary_weight=1.0),
+        )
+    ),
+    'dlkd': dict(
+        dlkd_align=('feature', DLKD_ALIGN),
+        dlkd_corr=('feature', DLKD_CORR),
+        dlkd_sup=('feature', DLKD_SUP),
+    ),
+}
+# Settings of the algorithm that a method needs.
+MODEL = {'dlkd': dict(views='rotations')}
 
 
-def fit_classifier(distiller: Config, pair: Pair) -> Fitted:
-    """Record each network where its maps, features and logits are, and set connectors' widths.
-
-    Raises:
-        ValueError: If one has no pooled features, or logits are compared and the classes differ.
-    """
-    decisions = []
-    for who, calls in pair.sides.items():
-        for name, recorder in distiller[f'{who}_recorders'].items():
-            if name in SOURCES:
-                recorder['source'] = SOURCES[name](calls, who)
-        decisions.append((who, _described(calls, distiller[f'{who}_recorders'], who)))
-    if 'logits' in distiller['student_recorders']:
-        _check_classes(pair)
-    if 'feature' in distiller['student_recorders']:
-        widths = {
-            who: _width(calls, feature_source(calls, who)) for who, calls in pair.sides.items()
+def _method(name: str) -> Method:
+    def fit(pair: Pair) -> Fitted:
+        compared = LOSSES[name].values()
+        places = {what: _places(pair, what) for what in dict.fromkeys(what for what, _ in compared)}
+        if 'logits' in places:
+            numbers = {who: _num_classes(calls, who) for who, calls in pair.sides.items()}
+            check_same_number(**numbers, instead='fkd or dlkd')
+        losses = {
+            loss: {'type': config['type'], 'on': both(*places[what].values()), **config}
+            for loss, (what, config) in LOSSES[name].items()
         }
-        set_widths(distiller, **widths)
-    _take_the_last(distiller, pair)
-    return Fitted(distiller, decisions)
+        decisions = [
+            (who, _described(calls, [of[who] for of in places.values()], who))
+            for who, calls in pair.sides.items()
+        ]
+        return Fitted(dict(losses=losses), decisions, MODEL.get(name, {}))
+
+    fit.__doc__ = f'{name} between two classifiers.'
+    return fit
 
 
-def feature_source(calls: Calls, who: str) -> str:
-    """Name of the module that returns the pooled features.
+CLASSIFIER_METHODS: dict[str, Method] = {name: _method(name) for name in LOSSES}
 
-    Raises:
-        ValueError: If neither neck nor backbone does.
-    """
+
+def _places(pair: Pair, what: str) -> dict[str, Any]:
+    """Where each network has its features, maps or logits."""
+    return {who: SOURCES[what](calls, who) for who, calls in pair.sides.items()}
+
+
+def _feature(calls: Calls, who: str) -> Config:
+    """The pooled features: the last output of the neck or, without one, of the backbone."""
     source = 'neck' if 'neck' in calls else 'backbone'
     outputs = calls.get(source, [()])[0]
     if not outputs or len(outputs[-1].shape) != 2:
         found = str(outputs[-1]) if outputs else 'nothing'
         raise ValueError(f'{who}: expected features (B, D) of its {source}, got {found}')
-    return source
+    return dict(source=source, data_idx=len(outputs) - 1)
 
 
-def logit_source(calls: Calls, who: str) -> str:
-    """Name of the layer that returns the logits: the head's last.
+def _maps(calls: Calls, _who: str) -> str | Config:
+    """The last maps of the backbone."""
+    count = len(calls['backbone'][0])
+    return 'backbone' if count == 1 else dict(source='backbone', data_idx=count - 1)
 
-    Raises:
-        ValueError: If no module of a head ran.
-    """
+
+def _logits(calls: Calls, who: str) -> str:
+    """The last layer of the head."""
     names = [name for name in calls if name.startswith('head.') and len(_last(calls, name)) == 2]
     if not names:
-        raise ValueError(f'{who}: expected a head with a layer that gives logits, got none')
+        raise ValueError(f'{who}: expected a head with a layer that returns logits, got none')
     return names[-1]
 
 
-def _map_source(_calls: Calls, _who: str) -> str:
-    return 'backbone'
+SOURCES = dict(feature=_feature, maps=_maps, logits=_logits)
 
 
-# What distillers record, by the recorders' names.
-SOURCES = dict(feature=feature_source, maps=_map_source, logits=logit_source)
-
-
-def _described(calls: Calls, recorders: Mapping[str, Config], who: str) -> str:
-    sources = [recorders[name]['source'] for name in SOURCES if name in recorders]
+def _described(calls: Calls, places: list[Any], who: str) -> str:
+    sources = [place if isinstance(place, str) else place['source'] for place in places]
     recorded = ', '.join(f'{source} ({calls[source][0][-1]})' for source in sources)
-    return f'{recorded}; {_width(calls, logit_source(calls, who))} classes'
+    return f'{recorded}; {_num_classes(calls, who)} classes'
 
 
-def _width(calls: Calls, name: str) -> int:
-    return _last(calls, name)[-1]
+def _num_classes(calls: Calls, who: str) -> int:
+    return _last(calls, _logits(calls, who))[-1]
 
 
 def _last(calls: Calls, name: str) -> tuple[int, ...]:
-    outputs: tuple[Output, ...] = calls[name][-1]
+    outputs = calls[name][-1]
     return outputs[-1].shape if outputs else ()
-
-
-def _check_classes(pair: Pair) -> None:
-    student, teacher = (
-        _width(calls, logit_source(calls, who)) for who, calls in pair.sides.items()
-    )
-    check_same_number(student, teacher, instead='fkd or dlkd')
-
-
-def _take_the_last(distiller: Config, pair: Pair) -> None:
-    """Compare the last of several outputs of a backbone or neck."""
-    counts = {
-        who: {
-            name: len(calls[recorder['source']][0])
-            for name, recorder in distiller[f'{who}_recorders'].items()
-            if name in ('feature', 'maps')
-        }
-        for who, calls in pair.sides.items()
-    }
-    for mapping in distiller['loss_forward_mappings'].values():
-        for record in mapping.values():
-            name = record['recorder']
-            if name in ('feature', 'maps'):
-                count = counts['student' if record['from_student'] else 'teacher'][name]
-                if 'data_idx' in record or count > 1:
-                    record['data_idx'] = count - 1
-
-
-CLASSIFIER_METHODS: Mapping[str, Method] = {
-    name: Method(name, fit_classifier)
-    for name in ('kd', 'dkd', 'dist', 'rkd', 'rcka', 'fkd', 'cckd', 'cmkd')
-} | {'dlkd': Method('dlkd', fit_classifier, dict(views='rotations'))}

@@ -1,21 +1,23 @@
-"""Methods that compare class logits, fitted to a pair of detectors."""
+"""Methods for detectors that compare class logits."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mmkd.pairing.inspection.head_classes import Classes, check_same_number
 from mmkd.pairing.inspection.pyramid import listed
 from mmkd.pairing.inspection.trace import Calls, Output
-from mmkd.pairing.methods.method import Fitted, Method, Pair
+from mmkd.pairing.methods.method import Config, Fitted, Pair, both
 
-Config = dict[str, Any]
 FEATURE_METHODS = 'pcka or fkd, which compare features'
+CMKD: Config = dict(
+    type='mmkd.CMKDLoss', tau=1.0, primary_weight=4.0, secondary_weight=1.0, loss_weight=0.1
+)
 
 
 class Layer(NamedTuple):
-    """The layer of a dense head that returns the class logits, or a list of them, one a level.
+    """The layer of a dense head that returns class logits, or a list of layers, one per level.
 
     Attributes:
-        source: Its name.
+        source: Name of the layer.
         levels: Its outputs.
     """
 
@@ -26,31 +28,31 @@ class Layer(NamedTuple):
         return f'{self.source}: {", ".join(map(str, self.levels))}'
 
 
-def fit_dense(distiller: Config, pair: Pair) -> Fitted:
-    """Record each head's class logits, and compare them on the levels that both have.
+def cmkd_dense(pair: Pair) -> Fitted:
+    """CMKD of class logits at the locations where the teacher is most confident.
 
     Raises:
-        ValueError: If a head has no such layer, or classes, locations or anchors differ.
+        ValueError: If a head has no layer of class logits, or classes, locations or anchors differ.
     """
     classes = _same_classes(pair)
     layers = {who: class_layer(calls, classes[who], who) for who, calls in pair.sides.items()}
     count = _common_levels(**layers)
-    for loss in distiller['distill_losses'].values():
-        loss['num_classes'] = classes['student'].number
-        if len({len(layer.levels) for layer in layers.values()}) > 1:
-            loss['levels'] = tuple(range(count))
     _check_correlation(classes['student'].number)
-    _record(distiller, {who: layer.source for who, layer in layers.items()})
+    places = [dict(type='mmkd.LevelOutputs', source=layer.source) for layer in layers.values()]
+    loss: Config = dict(type='mmkd.TopKLocationsLoss', on=both(*places), loss=CMKD)
+    if len({len(layer.levels) for layer in layers.values()}) > 1:
+        loss['levels'] = tuple(range(count))
     decisions = [(who, str(layer)) for who, layer in layers.items()]
     strides = listed([max(out.stride) for out in layers['student'].levels[:count] if out.stride])
-    return Fitted(distiller, [*decisions, ('levels', f'class logits at strides {strides}')])
+    decisions.append(('levels', f'class logits at strides {strides}'))
+    return Fitted(dict(losses=dict(cmkd=loss)), decisions)
 
 
-def fit_proposals(distiller: Config, pair: Pair) -> Fitted:
-    """Record the class logits of proposals: of the student's first stage and the teacher's last.
+def cmkd_proposals(pair: Pair) -> Fitted:
+    """CMKD of the class logits of proposals: the student's first stage and the teacher's last.
 
     Raises:
-        ValueError: If one is no two-stage detector with such logits, or the classes differ.
+        ValueError: If a model is no two-stage detector with such logits, or the classes differ.
     """
     stages = {who: _stages(calls, who) for who, calls in pair.sides.items()}
     _same_classes(pair)
@@ -60,30 +62,37 @@ def fit_proposals(distiller: Config, pair: Pair) -> Fitted:
     if student != teacher:
         raise ValueError(
             f"teacher: expected the student's {student} logits for a proposal, got {teacher}: one "
-            f'of them has logits beside those of its classes; take {FEATURE_METHODS}'
+            f'of the models has further logits beside its classes; use {FEATURE_METHODS}'
         )
     _check_correlation(student)
-    _record(distiller, sources)
-    text = "the student's, sampled for its training; the teacher judges the same"
-    return Fitted(distiller, [*sources.items(), ('proposals', text)])
+    loss = dict(type=CMKD['type'], on=both(**sources)) | CMKD
+    text = "both networks classify the proposals that the student's training samples"
+    model = dict(type='mmkd.SharedProposalDistill')
+    return Fitted(dict(losses=dict(cmkd=loss)), [*sources.items(), ('proposals', text)], model)
+
+
+def cmkd(pair: Pair) -> Fitted:
+    """CMKD of class logits: of proposals if a model is a two-stage detector, else of locations."""
+    two_stage = any('roi_head' in name for calls in pair.sides.values() for name in calls)
+    return cmkd_proposals(pair) if two_stage else cmkd_dense(pair)
 
 
 def class_layer(calls: Calls, classes: Classes, who: str) -> Layer:
-    """The layer of a dense head that returns class logits (A * K channels), once a level.
+    """Return the layer of a dense head that computes class logits, A * K channels, on each level.
 
     Args:
         calls: What :func:`mmkd.pairing.inspection.trace` noted.
-        classes: Of the head.
+        classes: Classes of the head.
         who: ``'student'`` or ``'teacher'``, for errors.
 
     Raises:
-        ValueError: If there is none, or background has a logit, which is nearly everywhere the
-            highest and hides what the teacher knows of objects.
+        ValueError: If there is no such layer, or if the background has a logit: it is the highest
+            almost everywhere and hides what the teacher knows about objects.
     """
     if classes.background:
         raise ValueError(
             f'{who}: expected a head with logits of its {classes.number} classes alone (sigmoid), '
-            f'got one with background beside them (softmax); take {FEATURE_METHODS}'
+            f'got one with background beside them (softmax); use {FEATURE_METHODS}'
         )
     fitting = [
         Layer(source, outputs)
@@ -93,10 +102,10 @@ def class_layer(calls: Calls, classes: Classes, who: str) -> Layer:
     if not fitting:
         raise ValueError(
             f"{who}: expected in bbox_head a layer named '...cls...' that returns a map of "
-            f'(anchors x {classes.number} classes) channels once a level, got none; take '
+            f'(anchors x {classes.number} classes) channels once a level, got none; use '
             f'{FEATURE_METHODS}'
         )
-    # The tower before it may have as many channels; heads register it after the tower.
+    # The tower may have as many channels, but heads register it before the last layer.
     return ([layer for layer in fitting if layer.source.endswith('cls')] or fitting)[-1]
 
 
@@ -105,7 +114,7 @@ def _same_classes(pair: Pair) -> dict[str, Classes]:
     for who, classes in zip(pair.sides, pair.classes, strict=True):
         if classes is None:
             raise ValueError(
-                f'{who}: expected a bbox_head with classes, got none; take {FEATURE_METHODS}'
+                f'{who}: expected a bbox_head with classes, got none; use {FEATURE_METHODS}'
             )
         found[who] = classes
     student, teacher = (classes.number for classes in found.values())
@@ -114,7 +123,7 @@ def _same_classes(pair: Pair) -> dict[str, Classes]:
 
 
 def _layers_of_head(calls: Calls) -> dict[str, tuple[Output, ...]]:
-    """Outputs of the box head's parts; of a list, which does not run itself, of its members."""
+    """Outputs of the parts of the box head. A list does not run itself, so its members count."""
     found: dict[str, tuple[Output, ...]] = {}
     for name, outputs in calls.items():
         head, *parts = name.split('.')
@@ -137,18 +146,18 @@ def _are_class_maps(outputs: tuple[Output, ...], num_classes: int) -> bool:
 
 
 def _common_levels(student: Layer, teacher: Layer) -> int:
-    """How many levels, from the finest, are compared."""
+    """Number of compared levels, from the finest."""
     count = min(len(student.levels), len(teacher.levels))
     if student.levels[:count] != teacher.levels[:count]:
         raise ValueError(
             "teacher: expected the student's locations and anchors, as their logits are compared "
-            f'one by one: {student}; got {teacher}; take {FEATURE_METHODS}'
+            f'one by one: {student}; got {teacher}; use {FEATURE_METHODS}'
         )
     return count
 
 
 def _stages(calls: Calls, who: str) -> list[str]:
-    """Names of the layers that return class logits (N, K) of proposals, a stage each."""
+    """Names of the layers that return class logits (N, K) of proposals, one per stage."""
     names = [
         name
         for name, outputs in calls.items()
@@ -159,28 +168,16 @@ def _stages(calls: Calls, who: str) -> list[str]:
     if not names:
         raise ValueError(
             f'{who}: expected a two-stage detector, whose roi_head gives proposals class logits '
-            '(fc_cls), got another; take a teacher and a student of equally many stages, or '
+            '(fc_cls), got another; use a teacher and a student of equally many stages, or '
             f'{FEATURE_METHODS}'
         )
     return names
 
 
 def _check_correlation(logits: int) -> None:
-    """Two logits always correlate by 1 or -1, whatever the student learns."""
+    """Raise for two logits: they always correlate by 1 or -1, whatever the student learns."""
     if logits < 3:
         raise ValueError(
-            'student: expected three logits or more of a location or proposal, whose correlation '
-            f'the method compares, got {logits}; take {FEATURE_METHODS}'
+            'student: expected three logits or more per location or proposal, because the method '
+            f'compares their correlation, got {logits}; use {FEATURE_METHODS}'
         )
-
-
-def _record(distiller: Config, sources: dict[str, str]) -> None:
-    for who, source in sources.items():
-        distiller[f'{who}_recorders']['logits']['source'] = source
-
-
-# Of pairs with a two-stage detector, and of two one-stage detectors.
-LOGIT_METHODS = {
-    'cmkd': Method('cmkd_proposals', fit_proposals, dict(type='mmkd.SharedProposalDistill'))
-}
-ONE_STAGE_LOGIT_METHODS = {'cmkd': Method('cmkd_dense', fit_dense)}

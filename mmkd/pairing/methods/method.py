@@ -1,34 +1,22 @@
-"""What a method is to the tool that pairs two models: a distiller, and how it is fitted."""
+"""A method: a function from what two models return to the losses of a distiller."""
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
-
-from mmengine.hub import get_config
 
 from mmkd.pairing.inspection.head_classes import Classes
 from mmkd.pairing.inspection.trace import Calls
 
-DISTILLERS = 'mmkd::_base_/distillers/'
-# Widths of connectors by their names: of which network's features they are, the result's if it
-# depends on the pair.
-WIDTHS: dict[str, tuple[str, str | None]] = {
-    'embed_student': ('student', None),
-    'embed_teacher': ('teacher', None),
-    'align': ('student', 'teacher'),
-    'correlate': ('student', 'student'),
-    'sup_student': ('student', None),
-    'sup_teacher': ('teacher', None),
-}
+Config = dict[str, Any]
+Decisions = list[tuple[str, str]]
 
 
 class Pair(NamedTuple):
     """What the modules of both models return.
 
     Attributes:
-        student: Of the student.
-        teacher: Of the teacher.
-        classes: Of the student's and the teacher's box head, None where there is none.
+        student: Outputs of the student's modules.
+        teacher: Outputs of the teacher's modules.
+        classes: Classes of the student's and of the teacher's box head; None without one.
     """
 
     student: Calls
@@ -37,56 +25,45 @@ class Pair(NamedTuple):
 
     @property
     def sides(self) -> dict[str, Calls]:
-        """What each model's modules return, by ``'student'`` and ``'teacher'``."""
+        """The outputs of each model's modules, by ``'student'`` and ``'teacher'``."""
         return dict(student=self.student, teacher=self.teacher)
 
 
 class Fitted(NamedTuple):
-    """A distiller that fits a pair.
+    """A method that fits a pair of models.
 
     Attributes:
-        distiller: Its config.
-        decisions: Topic and text of what was decided.
-        whole: It has little in common with the distiller that it was made of.
-    """
-
-    distiller: dict[str, Any]
-    decisions: list[tuple[str, str]]
-    whole: bool = False
-
-
-class Method(NamedTuple):
-    """A method for one kind of models.
-
-    Attributes:
-        distiller: Name of a file of ``mmkd::_base_/distillers``, or a config.
-        fit: Makes a distiller fit a pair; it may change the one that it gets.
+        distiller: Its config, in the short spelling.
+        decisions: Topic and text of each decision.
         model: Settings of the algorithm beside teacher, student and distiller.
     """
 
-    distiller: str | Mapping[str, Any]
-    fit: Callable[[dict[str, Any], Pair], Fitted]
+    distiller: Config
+    decisions: Decisions
     model: Mapping[str, Any] = {}
 
-    @property
-    def base(self) -> str | None:
-        """The config that its distiller can be inherited from, if there is one."""
-        return f'{DISTILLERS}{self.distiller}.py' if isinstance(self.distiller, str) else None
 
-    def load(self) -> dict[str, Any]:
-        """A copy of its distiller."""
-        if isinstance(self.distiller, str):
-            return get_config(f'{DISTILLERS}{self.distiller}.py').distiller.to_dict()
-        return copy.deepcopy(dict(self.distiller))
+Method = Callable[[Pair], Fitted]
 
 
-def set_widths(distiller: Mapping[str, Any], *, student: int, teacher: int) -> None:
-    """Set the widths of the connectors of :data:`WIDTHS`, the last parts of chains."""
-    widths = dict(student=student, teacher=teacher)
-    for name, connector in distiller.get('connectors', {}).items():
-        if name in WIDTHS:
-            last = connector[-1] if isinstance(connector, list) else connector
-            in_side, out_side = WIDTHS[name]
-            last['in_channels'] = widths[in_side]
-            if out_side is not None:
-                last['out_channels'] = widths[out_side]
+def both(student: Any, teacher: Any) -> Any:
+    """Return where a loss looks: one place for both models if it is the same.
+
+    Example:
+        >>> both('neck', 'neck'), both('backbone', 'neck')
+        ('neck', {'student': 'backbone', 'teacher': 'neck'})
+    """
+    return student if student == teacher else dict(student=student, teacher=teacher)
+
+
+def connectors(student: Sequence[Config] = (), teacher: Sequence[Config] = ()) -> Config:
+    """Return the settings of a loss for its chains of connectors; none for an empty chain.
+
+    Example:
+        >>> connectors([dict(type='mmkd.LevelwiseConv')])
+        {'student_connector': {'type': 'mmkd.LevelwiseConv'}}
+    """
+    chains = dict(student_connector=student, teacher_connector=teacher)
+    return {
+        key: chain[0] if len(chain) == 1 else [*chain] for key, chain in chains.items() if chain
+    }

@@ -1,13 +1,26 @@
-"""Methods that compare the levels of two pyramids, fitted to a pair of detectors."""
+"""Methods for detectors that compare the levels of two pyramids."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mmkd.pairing.inspection.pyramid import Level, Match, Pyramid, listed, match, pyramid_of
-from mmkd.pairing.methods.method import Fitted, Method, Pair
+from mmkd.pairing.methods.method import Config, Decisions, Fitted, Pair, both, connectors
 
-Config = dict[str, Any]
-RECORDER = 'fpn'
+PROJECTION: Config = dict(type='mmkd.LevelwiseConv')
+
+
+class Term(NamedTuple):
+    """A loss between pyramids.
+
+    Attributes:
+        loss: Its type and arguments.
+        has_levels: Whether it takes the argument ``levels``.
+        always_projects: Whether the student passes a projection even if the widths are equal.
+    """
+
+    loss: Config
+    has_levels: bool = True
+    always_projects: bool = False
 
 
 class _Side(NamedTuple):
@@ -21,62 +34,45 @@ class _Side(NamedTuple):
     def levels(self) -> list[Level]:
         return [self.pyramid.levels[index] for index in self.indices]
 
-    def selection(self, *, all_of_them: bool) -> list[Config]:
-        """Connector that leaves the compared levels, or starts with them; none if they do."""
-        first = range(len(self.pyramid.levels) if all_of_them else len(self.indices))
+    def selection(self, *, all_levels: bool) -> list[Config]:
+        """Connector that picks the compared levels; none if they are all levels, or the first."""
+        first = range(len(self.pyramid.levels) if all_levels else len(self.indices))
         if self.factor == 1 and self.indices == tuple(first):
             return []
-        return [_select(self.indices, self.factor)]
+        downsample = dict(downsample=self.factor) if self.factor > 1 else {}
+        return [dict(type='mmkd.SelectLevels', levels=self.indices, **downsample)]
+
+    def pooling(self) -> list[Config]:
+        """Connector that pools a single level to the compared stride."""
+        if self.factor == 1:
+            return []
+        window = dict(kernel_size=self.factor, ceil_mode=True, count_include_pad=False)
+        return [dict(type='TorchNNConnector', module_name='AvgPool2d', module_args=window)]
 
 
-def fit_pyramid(distiller: Config, pair: Pair) -> Fitted:
-    """Let each loss compare the common levels, one loss for all of them.
+def compare_pyramids(
+    pair: Pair, terms: Mapping[str, Term], *, one_loss_a_level: bool = False
+) -> Fitted:
+    """Compare the levels of equal stride.
 
-    A student's levels that already go through a connector are projected to the teacher's width,
-    others only if their width differs. Teachers whose levels differ in width need a loss a level.
+    The student's levels are projected to the teacher's width where the widths differ, or where the
+    term asks for it. A teacher whose levels differ in width needs a loss for each level.
+
+    Args:
+        pair: The outputs of both models.
+        terms: The losses by name.
+        one_loss_a_level: Give each level a loss of its own, for losses that take one tensor.
+
+    Raises:
+        ValueError: If a model returns no pyramid, or the strides do not fit.
     """
     student, teacher, found = _sides(pair)
-    if len({level.channels for level in teacher.levels}) > 1:
-        return fit_levels(distiller, pair)
-    connectors: Config = {}
-    for name, mapping in distiller['loss_forward_mappings'].items():
-        loss = distiller['distill_losses'][name]
-        picks = 'levels' in loss
-        if picks:
-            loss['levels'] = tuple(range(len(found.strides)))
-        records = _records(mapping)
-        project = _projection(student.levels, teacher.levels, 'connector' in records['student'])
-        chain = student.selection(all_of_them=not picks and not project) + project
-        own = records['student'].get('connector', name.removeprefix('loss_'))
-        _connect(records['student'], chain, own if project else 'student_levels', connectors)
-        chain = teacher.selection(all_of_them=not picks)
-        _connect(records['teacher'], chain, 'teacher_levels', connectors)
-    return _fitted(distiller, connectors, student, teacher, found)
-
-
-def fit_levels(distiller: Config, pair: Pair) -> Fitted:
-    """Compare the common levels by a loss for each of them."""
-    student, teacher, found = _sides(pair)
-    connectors: Config = {}
+    widths = {level.channels for level in teacher.levels}
+    fit = _separate_levels if one_loss_a_level or len(widths) > 1 else _joint_levels
     losses: Config = {}
-    mappings: Config = {}
-    for name, mapping in distiller['loss_forward_mappings'].items():
-        always = 'connector' in _records(mapping)['student']
-        for position, stride in enumerate(found.strides):
-            level_name = f'{name}_stride{stride}'
-            loss = distiller['distill_losses'][name]
-            losses[level_name] = {k: v for k, v in loss.items() if k != 'levels'}
-            mappings[level_name] = {k: _one_level(v) for k, v in mapping.items()}
-            records = _records(mappings[level_name])
-            project = _projection(
-                student.levels[position : position + 1],
-                teacher.levels[position : position + 1],
-                always,
-            )
-            _connect_level(records['student'], student, position, project, level_name, connectors)
-            _connect_level(records['teacher'], teacher, position, [], level_name, connectors)
-    distiller.update(distill_losses=losses, loss_forward_mappings=mappings)
-    return _fitted(distiller, connectors, student, teacher, found)._replace(whole=True)
+    for name, term in terms.items():
+        losses |= fit(name, term, student, teacher, found)
+    return Fitted(dict(losses=losses), _decisions(student, teacher, found))
 
 
 def _sides(pair: Pair) -> tuple[_Side, _Side, Match]:
@@ -90,146 +86,90 @@ def _sides(pair: Pair) -> tuple[_Side, _Side, Match]:
     )
 
 
-def _records(mapping: Mapping[str, Config]) -> dict[str, Config]:
-    """Where a loss takes the student's and the teacher's levels from."""
-    return {
-        'student' if record['from_student'] else 'teacher': record for record in mapping.values()
-    }
+def _joint_levels(name: str, term: Term, student: _Side, teacher: _Side, found: Match) -> Config:
+    """One loss for all levels."""
+    kind, arguments = _parts(term.loss)
+    if term.has_levels:
+        arguments = dict(levels=tuple(range(len(found.strides)))) | arguments
+    widths = [{level.channels for level in side.levels} for side in (student, teacher)]
+    project = [PROJECTION] if term.always_projects or widths[0] != widths[1] else []
+    all_levels = not term.has_levels
+    chain = student.selection(all_levels=all_levels) + project
+    chains = connectors(chain, teacher.selection(all_levels=all_levels))
+    on = both(student.pyramid.source, teacher.pyramid.source)
+    return {name: dict(type=kind, on=on, **arguments, **chains)}
 
 
-def _one_level(record: Config) -> Config:
-    return dict(from_student=record['from_student'], recorder=record['recorder'])
+def _separate_levels(name: str, term: Term, student: _Side, teacher: _Side, found: Match) -> Config:
+    """A loss for each level."""
+    kind, arguments = _parts(term.loss)
+    losses: Config = {}
+    for position, stride in enumerate(found.strides):
+        widths = [side.levels[position].channels for side in (student, teacher)]
+        project = [PROJECTION] if term.always_projects or widths[0] != widths[1] else []
+        places = [
+            dict(source=side.pyramid.source, data_idx=side.indices[position])
+            for side in (student, teacher)
+        ]
+        chains = connectors(student.pooling() + project, teacher.pooling())
+        losses[f'{name}_stride{stride}'] = dict(type=kind, on=both(*places), **arguments, **chains)
+    return losses
 
 
-def _select(indices: tuple[int, ...], factor: int) -> Config:
-    downsample = dict(downsample=factor) if factor > 1 else {}
-    return dict(type='mmkd.SelectLevels', levels=indices, **downsample)
+def _parts(loss: Config) -> tuple[str, Config]:
+    return loss['type'], {key: value for key, value in loss.items() if key != 'type'}
 
 
-def _projection(students: list[Level], teachers: list[Level], always: bool) -> list[Config]:
-    """Connector from the student's widths to the teacher's, if it is needed or asked for."""
-    widths = tuple(level.channels for level in students)
-    out_channels = teachers[0].channels
-    if not always and set(widths) == {out_channels}:
-        return []
-    in_channels = widths[0] if len(set(widths)) == 1 else widths
-    return [
-        dict(
-            type='mmkd.LevelwiseConv',
-            in_channels=in_channels,
-            out_channels=out_channels,
-            num_levels=len(students),
-        )
-    ]
-
-
-def _connect(record: Config, chain: list[Config], name: str, connectors: Config) -> None:
-    record.pop('connector', None)
-    if chain:
-        record['connector'] = name
-        connectors[name] = chain[0] if len(chain) == 1 else chain
-
-
-def _connect_level(
-    record: Config,
-    side: _Side,
-    position: int,
-    project: list[Config],
-    loss: str,
-    connectors: Config,
-) -> None:
-    """Let a record be one level, which a recorder or, if it is pooled, a connector picks."""
-    who = 'student' if record['from_student'] else 'teacher'
-    name = f'{loss.removeprefix("loss_")}_{who}'
-    index = side.indices[position]
-    if side.factor == 1:
-        record['data_idx'] = index
-        _connect(record, project, name, connectors)
-    else:
-        _connect(record, [_select((index,), side.factor), *project], name, connectors)
-        record['connector_idx'] = 0
-
-
-def _fitted(
-    distiller: Config, connectors: Config, student: _Side, teacher: _Side, found: Match
-) -> Fitted:
-    distiller['student_recorders'][RECORDER]['source'] = student.pyramid.source
-    distiller['teacher_recorders'][RECORDER]['source'] = teacher.pyramid.source
-    if connectors:
-        distiller['connectors'] = connectors
-    else:
-        distiller.pop('connectors', None)
-    return Fitted(distiller, [*_decisions(student, teacher, found)])
-
-
-def _decisions(student: _Side, teacher: _Side, found: Match) -> list[tuple[str, str]]:
+def _decisions(student: _Side, teacher: _Side, found: Match) -> Decisions:
     strides, students, teachers = map(listed, (found.strides, found.student, found.teacher))
     lines = [
         ('student', str(student.pyramid)),
         ('teacher', str(teacher.pyramid)),
         (
             'levels',
-            f"strides {strides}: the student's levels {students} and the teacher's {teachers}",
+            f"compared at strides {strides}: the student's levels {students}, the teacher's "
+            f'levels {teachers}',
         ),
     ]
     for who, side in (('student', student), ('teacher', teacher)):
         if side.factor > 1:
-            lines.append(
-                ('levels', f"no stride is common: the {who}'s levels are pooled by {side.factor}")
-            )
+            text = f"no stride is common: the {who}'s levels are pooled by {side.factor}"
+            lines.append(('levels', text))
     widths = [{level.channels for level in side.levels} for side in (student, teacher)]
     if widths[0] != widths[1]:
-        lines.append(
-            ('widths', "they differ: a convolution a level brings the student's to the teacher's")
-        )
+        text = 'the widths differ: a convolution per level projects the student to the teacher'
+        lines.append(('widths', text))
     return lines
 
 
-def _distiller(loss: str, config: Config, arguments: tuple[str, str], **record: Any) -> Config:
-    """A distiller of one loss, a term beside which there is no other."""
-    student, teacher = arguments
-    return dict(
-        type='ConfigurableDistiller',
-        student_recorders={RECORDER: dict(type='ModuleOutputs', source='neck')},
-        teacher_recorders={RECORDER: dict(type='ModuleOutputs', source='neck')},
-        distill_losses={loss: config},
-        loss_forward_mappings={
-            loss: {
-                student: dict(from_student=True, recorder=RECORDER, **record),
-                teacher: dict(from_student=False, recorder=RECORDER),
-            }
-        },
-    )
+PCKA = Term(dict(type='mmkd.PCKALoss', patch_size=16, center=False, loss_weight=10.0))
+MIMIC = Term(dict(type='mmkd.MimicLoss', loss_weight=1.0), always_projects=True)
+# MMRazor's configs have these weights of PKD and CWD.
+CWD = Term(dict(type='ChannelWiseDivergence', tau=1.0, loss_weight=10.0), has_levels=False)
 
 
-MMRAZORS = ('preds_S', 'preds_T')
+def pcka(pair: Pair) -> Fitted:
+    """PCKA of the levels."""
+    return compare_pyramids(pair, dict(pcka=PCKA))
 
 
-def _pkd(weight: float) -> Method:
-    loss = dict(type='PKDLoss', loss_weight=weight)
-    return Method(_distiller('loss_pkd', loss, MMRAZORS), fit_pyramid)
+def pcka_mimic(pair: Pair) -> Fitted:
+    """PCKA, and the squared error of the projected levels."""
+    return compare_pyramids(pair, dict(pcka=PCKA, mimic=MIMIC))
 
 
-# Weights of PKD and CWD are those of MMRazor's configs.
-PYRAMID_METHODS = {
-    'pcka': Method('pcka_pyramid', fit_pyramid),
-    'pcka-mimic': Method('pcka_mimic_pyramid', fit_pyramid),
-    'mimic': Method(
-        _distiller(
-            'loss_mimic',
-            dict(type='mmkd.MimicLoss', levels=(0, 1, 2, 3), loss_weight=1.0),
-            ('student', 'teacher'),
-            connector='mimic',
-        ),
-        fit_pyramid,
-    ),
-    'pkd': _pkd(6.0),
-    'cwd': Method(
-        _distiller(
-            'loss_cwd', dict(type='ChannelWiseDivergence', tau=1.0, loss_weight=10.0), MMRAZORS
-        ),
-        fit_levels,
-    ),
-}
-# Of two one-stage detectors.
-ONE_STAGE_PYRAMID_METHODS = PYRAMID_METHODS | {'pkd': _pkd(10.0)}
+def mimic(pair: Pair) -> Fitted:
+    """The squared error of the projected levels."""
+    return compare_pyramids(pair, dict(mimic=MIMIC))
+
+
+def cwd(pair: Pair) -> Fitted:
+    """MMRazor's channel-wise divergence of each level."""
+    return compare_pyramids(pair, dict(cwd=CWD), one_loss_a_level=True)
+
+
+def pkd(pair: Pair) -> Fitted:
+    """MMRazor's PKD. Two one-stage detectors use another weight than pairs with a two-stage one."""
+    one_stage = not any('roi_head' in name for calls in pair.sides.values() for name in calls)
+    loss = dict(type='PKDLoss', loss_weight=10.0 if one_stage else 6.0)
+    return compare_pyramids(pair, dict(pkd=Term(loss, has_levels=False)))

@@ -1,11 +1,18 @@
-"""The text of a config file, as one would write it by hand."""
+"""The text of a config file."""
 
 import keyword
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any
 
-INDENT = '    '
-WIDTH = 100
+from yapf.yapflib.yapf_api import FormatCode
+
+STYLE = dict(
+    based_on_style='pep8',
+    column_limit=100,
+    dedent_closing_brackets=True,
+    space_between_ending_comma_and_closing_bracket=False,
+)
 
 
 class Expression(str):
@@ -13,69 +20,50 @@ class Expression(str):
 
     __slots__ = ()
 
-    def __repr__(self) -> str:
-        return str(self)
 
+def assignments(settings: Mapping[str, Any]) -> str:
+    """Return formatted ``name = value`` statements.
 
-def assignment(name: str, value: Any) -> str:
-    """``name = value``, on as many lines as it needs.
-
-    Example:
-        >>> print(assignment('model', dict(neck=dict(type='FPN'), pipeline=Expression('_base_.p'))))
-        model = dict(neck=dict(type='FPN'), pipeline=_base_.p)
-    """
-    return f'{name} = {_text(value, f"{name} = ", "")}'
-
-
-def changes(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Assignments to the attributes of a config that make it another one, which has all its keys.
+    Every string passes ``repr``, so no text from data can become code.
 
     Example:
-        >>> old = dict(loss=dict(type='L1Loss', loss_weight=1.0))
-        >>> new = dict(loss=dict(type='L1Loss', loss_weight=2.0), connectors=dict(a=dict()))
-        >>> [*changes('distiller', old, new)]
-        ['distiller.loss.loss_weight = 2.0', 'distiller.connectors = dict(a=dict())']
+        >>> print(assignments(dict(neck=dict(type='FPN'), pipeline=Expression('_base_.p'))), end='')
+        neck = dict(type='FPN')
+        <BLANKLINE>
+        pipeline = _base_.p
     """
-    for key, value in new.items():
-        if key not in old:
-            yield assignment(f'{name}.{key}', value)
-        elif isinstance(value, Mapping) and isinstance(old[key], Mapping):
-            yield from changes(f'{name}.{key}', old[key], value)
-        elif old[key] != value:
-            yield assignment(f'{name}.{key}', value)
+    lines = [f'{name} = {_source(value)}' for name, value in settings.items()]
+    return FormatCode('\n\n'.join(lines) + '\n', style_config=STYLE)[0]
 
 
-def _text(value: Any, before: str, after: str, indent: str = '') -> str:
-    """The value between two texts: on their line if it fits, else an item a line."""
-    line = _on_one_line(value)
-    if len(indent) + len(before) + len(line) + len(after) <= WIDTH:
-        return line
+def quoted(text: str) -> str:
+    """Return a string literal that MMEngine reads back as this text.
+
+    MMEngine replaces ``{{ fileDirname }}`` and its like in the file, even within strings.
+    """
+    return repr(text).replace('{{', '{\\x7b')
+
+
+def docstring(lines: list[str]) -> str:
+    """Return a docstring of these lines, in which nothing can end it early."""
+    escaped = [quoted(line)[1:-1].replace('"', '\\"') for line in lines]
+    return '\n'.join(['"""' + escaped[0], *escaped[1:], '"""'])
+
+
+def _source(value: Any) -> str:
+    if isinstance(value, Expression):
+        return str(value)
+    if isinstance(value, str):
+        return quoted(value)
     if isinstance(value, Mapping):
-        opening, items, closing = _mapping_parts(value)
-    elif isinstance(value, list | tuple) and value:
-        items = [('', item) for item in value]
-        opening, closing = '[]' if isinstance(value, list) else '()'
-    else:
-        return line
-    inner = indent + INDENT
-    lines = [f'{inner}{key}{_text(item, key, ",", inner)},\n' for key, item in items]
-    return f'{opening}\n{"".join(lines)}{indent}{closing}'
-
-
-def _on_one_line(value: Any) -> str:
-    if isinstance(value, Mapping):
-        opening, items, closing = _mapping_parts(value)
-        return opening + ', '.join(f'{k}{_on_one_line(v)}' for k, v in items) + closing
+        if all(str(key).isidentifier() and not keyword.iskeyword(key) for key in value):
+            return f'dict({", ".join(f"{key}={_source(item)}" for key, item in value.items())})'
+        return f'{{{", ".join(f"{_source(key)}: {_source(v)}" for key, v in value.items())}}}'
     if isinstance(value, list):
-        return f'[{", ".join(map(_on_one_line, value))}]'
+        return f'[{", ".join(map(_source, value))}]'
     if isinstance(value, tuple):
         comma = ',' if len(value) == 1 else ''
-        return f'({", ".join(map(_on_one_line, value))}{comma})'
+        return f'({", ".join(map(_source, value))}{comma})'
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float({str(value)!r})'
     return repr(value)
-
-
-def _mapping_parts(value: Mapping[str, Any]) -> tuple[str, list[tuple[str, Any]], str]:
-    """Opening, items with what stands before their values, and closing."""
-    if all(key.isidentifier() and not keyword.iskeyword(key) for key in value):
-        return 'dict(', [(f'{key}=', item) for key, item in value.items()], ')'
-    return '{', [(f'{key!r}: ', item) for key, item in value.items()], '}'

@@ -1,6 +1,7 @@
-"""A data set of one's own in the place of a config's."""
+"""Your own data in place of a config's data set."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,99 +9,80 @@ from mmengine.config import Config
 from mmengine.fileio import load
 
 from mmkd.pairing.inspection.image_size import innermost_dataset
+from mmkd.pairing.inspection.model_kind import has_masks, is_classifier
 from mmkd.pairing.writing.config_text import Expression
+from mmkd.pairing.writing.settings import Settings
 
-Settings = dict[str, Any]
-# Keys of a model config below which num_classes is not the data set's: objectness, other labels.
+# A folder, or for each split an annotation file and its images (a folder of classes).
+Data = str | os.PathLike | Mapping[str, Any]
+
+# Below these keys of a model, num_classes counts something else: objectness, other labels.
 OTHER_HEADS = ('rpn_head', 'semantic_head')
-# Training images that MMDetection's configs leave out: without objects, or tiny.
+# MMDetection's configs leave out training images without objects, and tiny ones.
 FILTER = dict(filter_empty_gt=True, min_size=32)
+# Where the annotations and images of a split may be.
+ANNOTATIONS = (
+    '{}.json',
+    'annotations/{}.json',
+    'annotations/instances_{}.json',
+    'annotations/instances_{}2017.json',
+    '{}/_annotations.coco.json',
+)
+IMAGES = ('{}', '{}2017', 'images/{}', 'images', '.')
+SPLITS = dict(train=('train',), val=('val', 'valid'))
 
 
-def coco_settings(
-    cfg: Config,
-    train: tuple[Path, Path],
-    val: tuple[Path, Path] | None,
-) -> tuple[Settings, list[str]]:
-    """Settings that put COCO-style files in the place of a detector config's data.
+def data_settings(cfg: Config, data: Data) -> tuple[Settings, list[str]]:
+    """Return settings that put your data in place of a config's, and the names of the classes.
+
+    The config keeps its transforms, and evaluates on the validation data for ``test``, too. Without
+    validation data it does not evaluate.
 
     Args:
-        cfg: Config of the student's training, whose transforms are kept.
-        train: Annotation file and folder of images.
-        val: The same for validation; None leaves validation out.
-
-    Returns:
-        What the config sets, and the names of the classes, from the training file.
+        cfg: Config of the student's training.
+        data: For detectors a folder with COCO annotations (``train.json`` and ``val.json``, images
+            in ``train/`` and ``val/``; or ``annotations/`` beside the images), or
+            ``dict(train=(annotations, images), val=(annotations, images))``. For classifiers a
+            folder with ``train/CLASS/...`` and ``val/CLASS/...``, or ``dict(train=folder,
+            val=folder)``. ``val`` may be missing.
 
     Raises:
         FileNotFoundError: If a file or folder is missing.
-        ValueError: If a file has no categories, the files have different ones, or the config's
-            data set cannot be replaced.
+        ValueError: If there are no classes, those of the splits differ, or the config's data set
+            cannot be replaced.
     """
-    classes = coco_classes(train[0])
-    settings = _loader(cfg, 'train', _coco(train, classes, filter_cfg=FILTER))
-    if val is None:
-        return settings | _no_validation(), classes
-    if missing := [name for name in classes if name not in coco_classes(val[0])]:
+    make = _class_folders if is_classifier(cfg) else _coco
+    splits = _given(data) if isinstance(data, Mapping) else _found(cfg, Path(data))
+    classes, dataset = make('train', splits['train'])
+    settings = _loader(cfg, 'train', dataset)
+    if 'val' not in splits:
+        stages = ('val', 'test')
+        parts = ('dataloader', 'cfg', 'evaluator')
+        return settings | {f'{s}_{part}': None for s in stages for part in parts}, classes
+    val_classes, dataset = make('val', splits['val'])
+    if is_classifier(cfg) and val_classes != classes:
         raise ValueError(
-            f'--val-ann: expected the categories of the training, {val[0]} lacks {missing}'
+            f'data: expected the same class folders in train and val, got {classes} and '
+            f'{val_classes}'
         )
-    evaluator = dict(type='CocoMetric', ann_file=_path(val[0]), metric=_metrics(cfg))
-    settings |= _validation(cfg, _coco(val, classes, test_mode=True), evaluator)
-    return settings, classes
-
-
-def coco_classes(ann_file: Path) -> list[str]:
-    """Names of the categories of an annotation file.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it has none.
-    """
-    if not ann_file.is_file():
-        raise FileNotFoundError(f'--ann: no such file: {ann_file}')
-    content = load(str(ann_file), file_format='json')
-    categories = content.get('categories') if isinstance(content, Mapping) else None
-    if not categories:
-        raise ValueError(f'--ann: expected COCO annotations with `categories` in {ann_file}')
-    return [category['name'] for category in categories]
-
-
-def folder_settings(cfg: Config, root: Path) -> tuple[Settings, list[str]]:
-    """Settings that put folders of images, one a class, in the place of a classifier config's data.
-
-    Args:
-        cfg: Config of the student's training, whose transforms are kept.
-        root: With ``train`` and, for validation, ``val``, in which each class has a folder.
-
-    Returns:
-        What the config sets, and the names of the classes.
-
-    Raises:
-        FileNotFoundError: If there is no ``train``.
-        ValueError: If it has no folders, ``val`` has others, or the config's data set cannot be
-            replaced.
-    """
-    classes = _folders(root / 'train')
-    settings = _loader(cfg, 'train', _class_folders(root / 'train', classes))
-    if not (root / 'val').is_dir():
-        return settings | _no_validation(), classes
-    if _folders(root / 'val') != classes:
+    if missing := [name for name in classes if name not in val_classes]:
         raise ValueError(
-            f'--data: expected the same class folders in train and val, got {classes} and '
-            f'{_folders(root / "val")}'
+            f'data: expected the categories of the training in {splits["val"][0]}, it lacks '
+            f'{missing}'
         )
-    topk = (1, 5) if len(classes) > 5 else (1,)
-    settings |= _validation(
-        cfg, _class_folders(root / 'val', classes), dict(type='Accuracy', topk=topk)
-    )
+    dataset['metainfo'] = dict(classes=tuple(classes))
+    settings |= _loader(cfg, 'val', dataset)
+    # MMEngine accepts `_delete_` only where there is something to delete.
+    old = {} if cfg.get('val_evaluator') is None else dict(_delete_=True)
+    settings['val_evaluator'] = old | _evaluator(cfg, dataset, len(classes))
+    settings |= {f'test_{p}': Expression(f'val_{p}') for p in ('dataloader', 'evaluator')}
     if 'num_classes' in (cfg.get('data_preprocessor') or {}):
         settings['data_preprocessor'] = dict(num_classes=len(classes))
     return settings, classes
 
 
 def class_overrides(model: Any, num_classes: int) -> Settings:
-    """What to merge into a model's config so that its heads know another number of classes.
+    """Return what to merge into a model's config so that its heads know other classes.
 
     Items of lists are named by their positions.
 
@@ -132,48 +114,106 @@ def _class_counts(config: Any, num_classes: int) -> Settings:
     return found
 
 
-def _path(path: Path) -> str:
-    return str(path.resolve())
+def _given(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The splits that the caller named."""
+    if 'train' not in data or set(data) - set(SPLITS):
+        raise ValueError(f"data: expected the keys 'train' and perhaps 'val', got {[*data]}")
+    return {split: value for split, value in data.items() if value is not None}
 
 
-def _coco(files: tuple[Path, Path], classes: Sequence[str], **more: Any) -> Settings:
-    ann_file, images = files
-    if not images.is_dir():
-        raise FileNotFoundError(f'--img: no such folder: {images}')
-    return dict(
-        type='CocoDataset',
-        ann_file=_path(ann_file),
-        data_prefix=dict(img=f'{_path(images)}/'),
-        metainfo=dict(classes=tuple(classes)),
-        **more,
-    )
-
-
-def _class_folders(folder: Path, classes: Sequence[str]) -> Settings:
-    return dict(
-        type='CustomDataset', data_prefix=_path(folder), metainfo=dict(classes=tuple(classes))
-    )
-
-
-def _folders(root: Path) -> list[str]:
+def _found(cfg: Config, root: Path) -> dict[str, Any]:
+    """The splits that are in a folder."""
     if not root.is_dir():
-        raise FileNotFoundError(f'--data: no such folder: {root}')
+        raise FileNotFoundError(f'data: no such folder: {root}')
+    look: Callable = _folder_of_classes if is_classifier(cfg) else _annotated
+    found = {split: look(root, names) for split, names in SPLITS.items()}
+    if found['train'] is None:
+        wanted = 'train/CLASS/...' if is_classifier(cfg) else 'one of ' + ', '.join(ANNOTATIONS)
+        raise FileNotFoundError(
+            f'data: expected training data in {root}: {wanted.format(*["train"] * 9)}; got '
+            f'{sorted(path.name for path in root.iterdir())[:10]}'
+        )
+    return {split: value for split, value in found.items() if value is not None}
+
+
+def _folder_of_classes(root: Path, names: Sequence[str]) -> Path | None:
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def _annotated(root: Path, names: Sequence[str]) -> tuple[Path, Path] | None:
+    """An annotation file and the folder that holds its first image."""
+    for name in names:
+        files = [root / pattern.format(name) for pattern in ANNOTATIONS]
+        file = next((file for file in files if file.is_file()), None)
+        if file is None:
+            continue
+        images = load(str(file)).get('images') or [dict(file_name='')]
+        folders = [root / pattern.format(name) for pattern in IMAGES]
+        for folder in folders:
+            if (folder / images[0]['file_name']).exists():
+                return file, folder
+        raise FileNotFoundError(
+            f'data: expected {images[0]["file_name"]!r}, the first image of {file}, in one of '
+            f'{[str(folder) for folder in folders]}; name the folder: '
+            "data=dict(train=('annotations.json', 'images/'))"
+        )
+    return None
+
+
+def _coco(split: str, given: Any) -> tuple[list[str], Settings]:
+    """The categories of annotations, and the data set."""
+    if isinstance(given, str | os.PathLike) or len(given) != 2:
+        raise ValueError(
+            f'data[{split!r}]: expected (annotation file, folder of images) for a detector, got '
+            f'{given!r}'
+        )
+    ann_file, images = map(Path, given)
+    if not ann_file.is_file():
+        raise FileNotFoundError(f'data[{split!r}]: no such file: {ann_file}')
+    if not images.is_dir():
+        raise FileNotFoundError(f'data[{split!r}]: no such folder: {images}')
+    content = load(str(ann_file), file_format='json')
+    categories = content.get('categories') if isinstance(content, Mapping) else None
+    if not categories:
+        raise ValueError(
+            f'data[{split!r}]: expected COCO annotations with `categories` in {ann_file}'
+        )
+    classes = [category['name'] for category in categories]
+    return classes, dict(
+        type='CocoDataset',
+        ann_file=str(ann_file.resolve()),
+        data_prefix=dict(img=f'{images.resolve()}/'),
+        metainfo=dict(classes=tuple(classes)),
+        **(dict(filter_cfg=FILTER) if split == 'train' else dict(test_mode=True)),
+    )
+
+
+def _class_folders(split: str, given: Any) -> tuple[list[str], Settings]:
+    """The names of the folders of classes, and the data set."""
+    if not isinstance(given, str | os.PathLike):
+        raise ValueError(
+            f'data[{split!r}]: expected a folder of classes for a classifier, got {given!r}'
+        )
+    root = Path(given)
+    if not root.is_dir():
+        raise FileNotFoundError(f'data[{split!r}]: no such folder: {root}')
     classes = sorted(path.name for path in root.iterdir() if path.is_dir())
     if not classes:
-        raise ValueError(f'--data: expected a folder for each class in {root}, got none')
-    return classes
+        raise ValueError(f'data[{split!r}]: expected a folder for each class in {root}, got none')
+    metainfo = dict(classes=tuple(classes))
+    return classes, dict(type='CustomDataset', data_prefix=str(root.resolve()), metainfo=metainfo)
 
 
 def _loader(cfg: Config, stage: str, dataset: Settings) -> Settings:
-    """Setting of the loader: the innermost data set is replaced, its transforms are kept."""
+    """Settings of a loader. The innermost data set is replaced, its transforms are kept."""
     name = f'{stage}_dataloader'
     loader = cfg.get(name)
     path, innermost = innermost_dataset(loader.dataset) if loader else ([], {})
     pipeline = innermost.get('pipeline') or ()
-    if not any(transform['type'].startswith('LoadImage') for transform in pipeline):
+    if not any(transform['type'].split('.')[-1].startswith('LoadImage') for transform in pipeline):
         raise ValueError(
-            f'student: expected a {name} with a data set that reads image files by its pipeline, '
-            f'got {innermost.get("type")}; take a config of images in files'
+            f'student: expected a {name} whose data set reads image files in its pipeline, got '
+            f'{innermost.get("type")}; use a config that reads image files'
         )
     keys = ['dataset', *path]
     kept = Expression('.'.join(['_base_', name, *keys, 'pipeline']))
@@ -183,25 +223,8 @@ def _loader(cfg: Config, stage: str, dataset: Settings) -> Settings:
     return {name: settings}
 
 
-def _metrics(cfg: Config) -> list[str]:
-    """Box AP, and mask AP for a model that has masks."""
-    with_masks = 'mask_head' in cfg.model.get('roi_head', {}) or 'mask_head' in cfg.model
-    return ['bbox', 'segm'] if with_masks else ['bbox']
-
-
-def _validation(cfg: Config, dataset: Settings, evaluator: Settings) -> Settings:
-    """Settings of validation and, the same, of the test."""
-    settings = _loader(cfg, 'val', dataset)
-    # MMEngine takes `_delete_` only where there is something to delete.
-    old = {} if cfg.get('val_evaluator') is None else dict(_delete_=True)
-    return {
-        **settings,
-        'val_evaluator': {**old, **evaluator},
-        'test_dataloader': Expression('val_dataloader'),
-        'test_evaluator': Expression('val_evaluator'),
-    }
-
-
-def _no_validation() -> Settings:
-    stages = ('val', 'test')
-    return {f'{s}_{part}': None for s in stages for part in ('dataloader', 'cfg', 'evaluator')}
+def _evaluator(cfg: Config, dataset: Settings, num_classes: int) -> Settings:
+    if is_classifier(cfg):
+        return dict(type='Accuracy', topk=(1, 5) if num_classes > 5 else (1,))
+    metric = ['bbox', 'segm'] if has_masks(cfg) else ['bbox']
+    return dict(type='CocoMetric', ann_file=dataset['ann_file'], metric=metric)

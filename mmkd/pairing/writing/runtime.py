@@ -1,5 +1,6 @@
-"""What a distillation run has beside a plain training's runtime."""
+"""Settings of a distillation beside data, models and schedule."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -7,20 +8,25 @@ from mmengine.config import Config
 from mmkd.pairing.writing.config_text import Expression
 
 HOOKS = ('mmkd.DataCheckHook', 'mmkd.FiniteLossHook', 'mmkd.EpochSeedHook')
+TEACHER_HOOK = 'mmkd.TeacherEvaluationHook'
 
 
-def runtime_settings(cfg: Config) -> dict[str, Any]:
-    """Settings that add mmkd's hooks to a config that may have some of them.
+def runtime_settings(
+    cfg: Config, *, changed_hooks: Sequence[dict] | None = None, evaluate_teacher: bool = False
+) -> dict[str, Any]:
+    """Return settings that add mmkd's hooks to a config, unless it has them.
 
     Args:
         cfg: Config of the student's training.
+        changed_hooks: Custom hooks in place of the config's.
+        evaluate_teacher: Also add the hook that evaluates the teacher.
     """
     settings: dict[str, Any] = {}
     if 'custom_imports' not in cfg:
         settings['custom_imports'] = dict(imports=['mmkd.registry'])
     loader = cfg.get('train_dataloader') or {}
     if 'worker_init_fn' not in loader:
-        # A resumed run draws the same augmentations as an uninterrupted one.
+        # A resumed run then draws the same augmentations as an uninterrupted one.
         settings['train_dataloader'] = dict(
             persistent_workers=False, worker_init_fn=dict(type='mmkd_epoch_worker_init')
         )
@@ -28,9 +34,29 @@ def runtime_settings(cfg: Config) -> dict[str, Any]:
     if checkpoints.get('type') != 'mmkd.AtomicCheckpointHook':
         settings['default_hooks'] = dict(checkpoint=dict(type='mmkd.AtomicCheckpointHook'))
     present = cfg.get('custom_hooks') or []
-    kept = [Expression('*_base_.custom_hooks')] if present else []
+    kept: list[Any] = [Expression('*_base_.custom_hooks')] if present else []
+    if changed_hooks is not None:
+        kept = [*changed_hooks]
     known = {hook['type'] for hook in present}
-    added: list[Any] = [dict(type=hook) for hook in HOOKS if hook not in known]
-    if added:
+    wanted = (*HOOKS, TEACHER_HOOK) if evaluate_teacher else HOOKS
+    added: list[Any] = [dict(type=hook) for hook in wanted if hook not in known]
+    if added or changed_hooks is not None:
         settings['custom_hooks'] = kept + added
     return settings
+
+
+def mixed_precision(cfg: Config) -> dict[str, Any]:
+    """Return settings of training with automatic mixed precision."""
+    scale = cfg.optim_wrapper.get('loss_scale', 'dynamic')
+    return dict(optim_wrapper=dict(type='AmpOptimWrapper', loss_scale=scale))
+
+
+def scaled_learning_rate(cfg: Config) -> dict[str, Any]:
+    """Return settings that scale the learning rate with the batch size.
+
+    Raises:
+        ValueError: If the config does not name the batch size that its learning rate belongs to.
+    """
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ValueError('auto_scale_lr: expected auto_scale_lr.base_batch_size in the config')
+    return dict(auto_scale_lr=dict(enable=True))

@@ -1,33 +1,33 @@
-"""A schedule of another length in the place of a config's."""
+"""A training schedule of another length."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
-# Epochs of parameter schedulers.
+# The settings of a parameter scheduler that count epochs.
 EPOCHS = ('begin', 'end', 'T_max', 'milestones')
-TO_THE_END = 10**9  # MMEngine's number for it
+TO_THE_END = 10**9  # how MMEngine spells it
 
 
 def epoch_settings(cfg: Config, epochs: int) -> dict[str, Any]:
-    """Settings that train for a number of epochs, parameter schedules stretched alike.
+    """Return settings that train for another number of epochs and stretch the schedulers.
 
-    What schedulers count in iterations, as warm-up, stays.
+    Schedulers that count iterations, such as a warm-up, stay as they are.
 
     Args:
         cfg: Config of the student's training.
-        epochs: How many.
+        epochs: Number of epochs.
 
     Raises:
         ValueError: If the config trains by iterations, or ``epochs`` is not positive.
     """
     if epochs < 1:
-        raise ValueError(f'--epochs: expected a positive number, got {epochs}')
+        raise ValueError(f'epochs: expected a positive number, got {epochs}')
     old = cfg.train_cfg.get('max_epochs')
     if old is None:
         raise ValueError(
-            "--epochs: expected a student's config that trains by epochs, got one of "
+            "epochs: expected a student's config that trains by epochs, got one of "
             f'{cfg.train_cfg.get("max_iters")} iterations'
         )
     train_cfg = dict(max_epochs=epochs)
@@ -42,11 +42,11 @@ def epoch_settings(cfg: Config, epochs: int) -> dict[str, Any]:
 
 
 def late_hooks(cfg: Config, epochs: int | None) -> str:
-    """Hooks of the config that would change the data after its last epoch, as text.
+    """Name the config's hooks that switch the data after the last epoch, and so never act.
 
     Args:
         cfg: Config of the student's training.
-        epochs: How many; None for the config's own.
+        epochs: Number of epochs; None keeps the config's own.
     """
     hooks = cfg.get('custom_hooks') or ()
     late = [h for h in hooks if epochs is not None and h.get('switch_epoch', 0) >= epochs]
@@ -54,7 +54,7 @@ def late_hooks(cfg: Config, epochs: int | None) -> str:
 
 
 def _stretched(scheduler: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    # Of what a config inherits from a package, each dict says so.
+    # MMEngine marks each dict that comes from a package's config.
     stretched = {key: value for key, value in scheduler.items() if key != '_scope_'}
     if scheduler.get('by_epoch', True):
         for key in EPOCHS:

@@ -1,0 +1,1 @@
+"""The main job as Python calls: plan a distillation, and run it."""
