@@ -29,6 +29,7 @@ SYSTEM = {
     'rm',
     'rmdir',
     'cut',
+    'read',
     'while',
     'do',
     'done',
