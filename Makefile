@@ -37,7 +37,7 @@ lint: $(READY)
 
 # Every warning is an error, dead links among them. The site lands in build/site.
 docs: $(READY)
-	$(RUN) -m mkdocs --quiet build --strict
+	$(RUN) -m mkdocs build --strict
 
 docs-serve: $(READY)
 	$(RUN) -m mkdocs serve

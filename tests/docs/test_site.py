@@ -3,6 +3,8 @@
 import importlib.util
 import pkgutil
 import re
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -111,3 +113,23 @@ def test_docstrings_become_markdown():
     markdown_of = plugin('sphinx_roles').markdown_of
     text = 'Of :func:`~mmkd.functional.cka`.\n\n.. math::\n    a\n    + b\n\nExample:\n'
     assert markdown_of(text) == 'Of `cka`.\n\n$$\na + b\n$$\n\nExamples:\n'
+
+
+@pytest.mark.parametrize(
+    'dead', ['[x](nothing.md)', '[x](configs.md#nothing)', '[x][mmkd.losses.Nothing]']
+)
+def test_dead_link_fails_the_build(dead, tmp_path):
+    for name in ('mmkd', 'configs', 'benchmarks'):
+        (tmp_path / name).symlink_to(REPO / name)
+    for path in (REPO / 'mkdocs.yml', *REPO.glob('*.md')):
+        shutil.copy(path, tmp_path)
+    shutil.copytree(REPO / 'docs', tmp_path / 'docs')
+    page = tmp_path / 'docs/speed.md'
+    page.write_text(f'{page.read_text()}\n{dead}\n')
+    recipe = re.search(
+        r'^docs:.*\n\t\$\(RUN\) (.*)$', (REPO / 'Makefile').read_text(), re.MULTILINE
+    )
+    command = [sys.executable, *recipe[1].split()]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert 'othing' in run.stderr
