@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import torch
 from markdown_blocks import PYTHON, REPO, Block, blocks_of
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
 
 import mmkd
 from mmkd.algorithms.short_config import expand_distiller
@@ -215,3 +218,29 @@ def bind(cls: Any, config: Mapping[str, Any], *, partial: bool = False) -> None:
     signature = inspect.signature(cls)
     arguments = {key: value for key, value in config.items() if key not in ('type', '_delete_')}
     (signature.bind_partial if partial else signature.bind)(**arguments)
+
+
+STEPPED = [
+    block
+    for block in CONFIGS
+    if (block.page.name == 'extend.md' and block.title is None)
+    or any(name in block.code for name in ('EnsembleOutputs', 'DKDLoss'))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('block', STEPPED, ids=str)
+def test_distillers_of_classifiers_step(block, run_page):
+    run_page(block.page)
+    settings: dict[str, Any] = {}
+    exec(block.code, settings)
+    pair = Config.fromfile(REPO / 'configs/_base_/pairs/resnet14_resnet8_digits.py').model
+    model = {**pair, **settings.get('model', {})}
+    model['distiller'] = settings.get('distiller', model.get('distiller'))
+    for teacher in model['teacher'].get('members', {'teacher': model['teacher']}).values():
+        teacher['checkpoint'] = None
+    samples = [DataSample().set_gt_label(label) for label in range(4)]
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        losses = MODELS.build(model)(torch.rand(4, 3, 32, 32), samples, mode='loss')
+    named = {name: loss for name, loss in losses.items() if name.startswith('distill.')}
+    assert named
+    assert all(loss.isfinite() for loss in named.values())
