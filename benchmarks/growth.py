@@ -1,10 +1,10 @@
-"""How the time of each function grows with its sizes, against what its formula asks for.
+"""How the time of each function grows with its sizes, compared with its formula.
 
-Forward and backward, at five or six sizes, in turn. A slope is that of the logarithm of the time
-over the last three, that of the work of the same for what the operators do: elements that they
-read and write, and multiplications of matrices. The work does not see caches that overflow, the
-time does. The formula's slope is that of its own order at these sizes. Freed memory is kept, as on
-a GPU: else tensors of more than 32 MiB would cost the CPU a page fault every 4 KiB.
+Times are of a forward and backward pass at five or six sizes, in turn. A slope is the exponent of a
+power law through the last three. The slope of the work is the same for what operators do: elements
+read and written, and multiplications of matrices. The work ignores caches that overflow, the time
+does not. The formula's slope is that of its order at the same sizes. Freed memory is kept, as on a
+GPU. Otherwise tensors above 32 MiB would cost the CPU a page fault every 4 KiB.
 
 Sizes: B samples, C channels or features, N patches or rows, K classes, E teachers.
 
@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmkd import functional as F
 
-FITTED = 3  # sizes, the last ones
+FITTED = 3  # number of last sizes
 MALLOC_SETTINGS = {-1: 2**31 - 1, -4: 0}  # glibc's trim threshold in bytes, and number of mmaps
 COLUMNS = 5
 ORDERS: dict[str, Callable[[int], float]] = {
@@ -46,11 +46,11 @@ class Sweep:
     """A function at growing values of one of its sizes.
 
     Attributes:
-        name: Of the function, and what else tells the sweep from others.
+        name: The function, and what distinguishes the sweep from others.
         size: Letter of the size.
-        order: Of the formula, one of ORDERS.
-        sizes: Its values, ascending.
-        make: Makes a forward and backward pass at a value.
+        order: Order of the formula, one of ORDERS.
+        sizes: Values of the size, ascending.
+        make: Makes a forward and backward pass for a value.
     """
 
     name: str
@@ -128,14 +128,14 @@ SWEEPS = [
 
 
 def work(run: Step) -> float:
-    """What the operators of a pass do; the same on every machine."""
+    """What the operators of a pass do. It is the same on every machine."""
     with FlopCounterMode(display=False) as products, ElementCounter() as others:
         run()
     return products.get_total_flops() + others.elements
 
 
 def slope(values: list[int], costs: list[float]) -> float:
-    """Exponent of the power law through the last of the costs."""
+    """Exponent of the power law through the last costs."""
     x, y = np.log(values[-FITTED:]), np.log(costs[-FITTED:])
     return float(np.polyfit(x, y, 1)[0])
 
@@ -152,7 +152,7 @@ def expected(sweep: Sweep) -> float:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc, where it is, give no memory back to the system."""
+    """Keep glibc, if present, from returning memory to the system."""
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is not None:
         for setting, value in MALLOC_SETTINGS.items():
@@ -160,7 +160,7 @@ def keep_freed_memory() -> None:
 
 
 def draw(axes: Axes, sweep: Sweep, times: Times) -> None:
-    """One panel: the measured times, and the formula's line through the last of them."""
+    """One panel: the measured times, and the formula's line through the last time."""
     seconds = [median(turns) for turns in times.values()]
     order = ORDERS[sweep.order]
     line = [1e3 * seconds[-1] * order(n) / order(sweep.sizes[-1]) for n in sweep.sizes]

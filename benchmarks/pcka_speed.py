@@ -1,11 +1,11 @@
-"""Speed and memory of PCKA, forward and backward, against loops over channels and the least.
+"""Speed and memory of PCKA, forward and backward, against loops over channels and a lower bound.
 
-Per pyramid level and over the pyramid: how many times longer than `mmkd.functional.pcka` the loops
-take and the plain computation of all channels at once, and how many times longer than the least
-ours takes. The least is the longer of two things that no way spares: to read both maps and write a
-gradient, and the three products of patches and N x N matrices. Then, for one step over the pyramid,
-the most memory that each takes, the gradient included, in sizes of the student's maps; and what its
-operators read and write, in that of the one pass.
+For each pyramid level and the whole pyramid, the first table shows how many times longer the loops
+and the plain computation of all channels at once take than `mmkd.functional.pcka`, and how many
+times longer ours takes than the lower bound. Lower bound: the slower of (a) reading both maps and
+writing one gradient, (b) three products of patches and N x N matrices. The second table is for one
+step over the pyramid: the peak memory, gradient included, in sizes of the student's maps, and the
+elements that operators read and write, in units of (a).
 
     python benchmarks/pcka_speed.py --threads 2 --repeats 7
 """
@@ -38,19 +38,19 @@ def ours(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def all_at_once(student: Tensor, teacher: Tensor) -> Tensor:
-    """The plain computation, which is ours where maps are small."""
+    """The plain computation, which ours uses for small maps."""
     patch_size = patch_size_of(student)
     return 1 - whole_pcka(student, teacher, Patching(patch_size, 'channel', 'resize'))
 
 
 def indexing_loop(student: Tensor, teacher: Tensor) -> Tensor:
-    """The obvious loop; backward of each index fills a map of zeros."""
+    """The obvious loop. The backward pass of each index fills a map of zeros."""
     distances = [channel_distance(student[:, c], teacher[:, c]) for c in range(student.shape[1])]
     return torch.stack(distances).mean()
 
 
 def unbound_loop(student: Tensor, teacher: Tensor) -> Tensor:
-    """The same loop over `unbind`, whose backward is one stack."""
+    """The same loop over `unbind`, whose backward pass is one stack."""
     channels = zip(student.unbind(1), teacher.unbind(1), strict=True)
     return torch.stack([channel_distance(s, t) for s, t in channels]).mean()
 
@@ -97,8 +97,8 @@ def step(distance: Distance, student: Tensor, teacher: Tensor) -> tuple[Tensor, 
     return value.detach(), torch.autograd.grad(value, student)[0]
 
 
-def least(student: Tensor, teacher: Tensor) -> dict[str, Callable[[], object]]:
-    """What no way spares: one pass over the maps, and the products of ready patches."""
+def lower_bound(student: Tensor, teacher: Tensor) -> dict[str, Callable[[], object]]:
+    """The lower bound: one pass over the maps, and the products of ready patches."""
     source, target = student.detach(), teacher
     gradient = torch.empty_like(source)
     x, y = (to_patches(feature, patch_size_of(feature)) for feature in (source, target))
@@ -110,7 +110,7 @@ def least(student: Tensor, teacher: Tensor) -> dict[str, Callable[[], object]]:
 
 
 def check_agreement(student: Tensor, teacher: Tensor) -> None:
-    """Every candidate computes the same."""
+    """Raise unless all candidates give the same value and gradient."""
     value, gradient = step(ours, student, teacher)
     for name, distance in DISTANCES.items():
         other_value, other_gradient = step(distance, student, teacher)
@@ -120,20 +120,20 @@ def check_agreement(student: Tensor, teacher: Tensor) -> None:
 
 
 def level(size: tuple[int, int], args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """Maps of student and teacher, which have something in common."""
+    """Correlated maps of student and teacher."""
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(2, args.batch, CHANNELS, *size, generator=generator).to(args.device)
     return maps[0].clone().requires_grad_(), maps.sum(0)
 
 
 def measure(student: Tensor, teacher: Tensor, args: argparse.Namespace) -> Times:
-    """Seconds of every candidate on one level, in each turn."""
+    """Seconds of each candidate on one level, in each turn."""
     check_agreement(student, teacher)
     steps = {
         name: lambda distance=distance: step(distance, student, teacher)
         for name, distance in DISTANCES.items()
     }
-    return in_turn({**steps, **least(student, teacher)}, args.repeats, args.device)
+    return in_turn({**steps, **lower_bound(student, teacher)}, args.repeats, args.device)
 
 
 def total(levels: list[Times]) -> Times:
@@ -145,7 +145,7 @@ def total(levels: list[Times]) -> Times:
 
 
 def time_row(label: str, seconds: Times) -> list[str]:
-    """How many times longer each loop takes than ours, and ours than the least."""
+    """How many times longer each loop takes than ours, and ours than the lower bound."""
     slower = [spread(ratios(seconds[n], seconds[OURS])) for n in DISTANCES if n != OURS]
     bound = [max(pair) for pair in zip(seconds[PASS], seconds[PRODUCTS], strict=True)]
     return [label, *slower, spread(ratios(seconds[OURS], bound))]
@@ -162,20 +162,20 @@ def step_over(distance: Distance, pyramid: Pyramid) -> Callable[[], object]:
 
 
 def memory(call: Callable[[], object], pyramid: Pyramid, device: str) -> float:
-    """Most that a step over the pyramid allocates, in sizes of the student's maps."""
+    """Peak memory of a step over the pyramid, in sizes of the student's maps."""
     call()
     return peak_bytes(call, device) / sum(4 * student.numel() for student, _ in pyramid)
 
 
 def moved(call: Callable[[], object], pyramid: Pyramid) -> float:
-    """What a step over the pyramid reads and writes, in passes over both maps and a gradient."""
+    """Elements that a step reads and writes, in passes over both maps and a gradient."""
     with ElementCounter() as counter:
         call()
     return counter.elements / sum(3 * student.numel() for student, _ in pyramid)
 
 
 def peak_bytes(call: Callable[[], object], device: str) -> int:
-    """Most memory that a call holds at a time, beside what there was before."""
+    """Peak memory of a call, on top of what was held before."""
     if device == 'cuda':
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
@@ -203,13 +203,13 @@ def main() -> None:
     results = {**levels, 'all': total(list(levels.values()))}
     slower = [f'{name} / {OURS}' for name in DISTANCES if name != OURS]
     rows = [time_row(label, seconds) for label, seconds in results.items()]
-    print_table(['level', *slower, f'{OURS} / least'], rows)
+    print_table(['level', *slower, f'{OURS} / lower bound'], rows)
     steps = {name: step_over(distance, pyramid) for name, distance in DISTANCES.items()}
     held = {name: memory(call, pyramid, args.device) for name, call in steps.items()}
     passes = {name: moved(call, pyramid) for name, call in steps.items()}
     print()
     print_table(
-        ['', "memory / student's maps", 'read and written / least'],
+        ['', "memory / student's maps", 'read and written / lower bound'],
         [[name, f'{held[name]:.2f}', f'{passes[name]:.1f}'] for name in steps],
     )
     write_json(args, {'seconds': results, 'memory': held, 'passes': passes})

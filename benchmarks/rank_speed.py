@@ -1,10 +1,10 @@
 """Speed of soft ranks, forward and backward, against a solver in Numba and one in C++.
 
-Rows of normal values are projected onto the permutahedron; every candidate gets them in units of
-the strength and has to agree. `row by row` is the way of the method's authors (Blondel et al.
-2020, sec. 4-5) in their package fast-soft-sort: an object a row, NumPy's argsort, pooling of
-adjacent violators compiled by Numba, and a backward pass that tells the blocks by their values
-and goes over them, in Python. `torchsort` is that package. Either is left out if not installed.
+Each candidate projects rows of normal values onto the permutahedron. The others get the rows in
+units of the strength. All must agree. `row by row` follows the method's authors (Blondel et al.
+2020, sec. 4-5) and their package fast-soft-sort: one object a row, NumPy's argsort, pooling of
+adjacent violators in Numba, and a Python loop over the blocks in the backward pass. `torchsort` is
+the package of that name. A candidate that is not installed is left out.
 
     python benchmarks/rank_speed.py --threads 2 --repeats 15
 """
@@ -63,7 +63,7 @@ def compiled_pooling() -> Callable[[np.ndarray], np.ndarray]:
 
 
 class RowProjection:
-    """Projection of one row, and what its backward pass needs."""
+    """Projection of one row, with its backward pass."""
 
     def __init__(self, values: np.ndarray, pooled: Callable[[np.ndarray], np.ndarray]) -> None:
         self.order = np.argsort(values)[::-1]
@@ -85,7 +85,7 @@ class RowProjection:
 
 
 def row_by_row() -> SoftRank:
-    """A function of rows that goes over them one at a time."""
+    """A function that solves one row at a time."""
     pooled = compiled_pooling()
 
     class Projection(torch.autograd.Function):
@@ -102,7 +102,7 @@ def row_by_row() -> SoftRank:
 
 
 def baselines(device: str) -> dict[str, SoftRank]:
-    """What is installed of that which ours is compared with."""
+    """The installed solvers to compare with."""
     found: dict[str, SoftRank] = {}
     if device != 'cpu':
         print('row by row left out: it computes on the CPU')
@@ -122,7 +122,7 @@ def baselines(device: str) -> dict[str, SoftRank]:
 def candidates(
     shape: tuple[int, int], strength: float, device: str, others: dict[str, SoftRank]
 ) -> Candidates:
-    """A forward and backward pass each, over the same rows."""
+    """A forward and backward pass of each solver, over the same rows."""
     generator = torch.Generator().manual_seed(0)
     x, weight = torch.randn(2, *shape, generator=generator).to(device)
     span = x.amax(-1, keepdim=True) - x.amin(-1, keepdim=True)
@@ -135,7 +135,7 @@ def candidates(
 
     ranks, gradient = soft_rank(x, strength), step(lambda v: soft_rank(v, strength), x) * unit
     for name, other in others.items():
-        # torchsort's sums are of float32.
+        # torchsort sums in float32.
         if (other(in_units) - ranks).abs().max() > 1e-5 * shape[1]:
             raise RuntimeError(f'{name} disagrees on the ranks')
         if (step(other, in_units) - gradient).abs().max() > 1e-4:
@@ -147,16 +147,16 @@ def candidates(
 
 
 def keep_freed_memory() -> None:
-    """As in training, where larger tensors have come and gone.
+    """Let the C library keep freed memory, as it does in training.
 
-    The first that is freed tells the C library to keep memory of up to its size; that of a process
-    without one goes back to the system, and a fresh page costs more than to compute what is in it.
+    Freeing one large tensor makes it keep blocks of up to this size. Otherwise each step would wait
+    for fresh pages.
     """
     torch.empty(30 << 20, dtype=torch.uint8)
 
 
 def compare(repeats: int, device: str) -> dict[str, Times]:
-    """Seconds of every candidate, at each size and strength."""
+    """Seconds of each candidate, at each size and strength."""
     others = baselines(device)
     results = {}
     for strength in STRENGTHS:

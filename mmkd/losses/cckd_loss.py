@@ -28,7 +28,8 @@ class CCKDLoss(RelationalLoss):
         gather: In distributed training, correlate the samples of all processes, with gradients.
 
     Raises:
-        ValueError: If an argument is out of range.
+        TypeError: If an input is not a Tensor.
+        ValueError: If an argument is out of range or the shape of an input is wrong.
 
     Example:
         >>> import torch
@@ -53,18 +54,11 @@ class CCKDLoss(RelationalLoss):
         self.order = order
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Weighted difference of the correlations.
+        """Weighted difference of the correlations, a scalar.
 
         Args:
             student: Embedding. Shape (B, D).
             teacher: Embedding. Shape (B, D_T). It is not detached.
-
-        Returns:
-            A scalar.
-
-        Raises:
-            TypeError: If an argument is not a Tensor.
-            ValueError: If a shape is wrong.
         """
         check_row_pair(student, teacher)
         student, teacher = self.joined(student), self.joined(teacher)

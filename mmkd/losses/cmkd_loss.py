@@ -38,7 +38,8 @@ class CMKDLoss(RelationalLoss):
         reduction: ``'mean'`` or ``'sum'`` over the samples.
 
     Raises:
-        ValueError: If an argument is out of range.
+        TypeError: If an input is not a Tensor.
+        ValueError: If an argument is out of range or the shape of an input is wrong.
 
     Example:
         >>> import torch
@@ -75,18 +76,11 @@ class CMKDLoss(RelationalLoss):
         self.reduction = reduction
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Weighted distance of the logits.
+        """Weighted distance of the logits, a scalar.
 
         Args:
             student: Logits. Shape (B, C).
             teacher: Logits. Shape (B, C). They get no gradient.
-
-        Returns:
-            A scalar.
-
-        Raises:
-            TypeError: If an argument is not a Tensor.
-            ValueError: If a shape is wrong.
         """
         check_row_pair(student, teacher)
         check_same_classes(student, teacher, 'use a loss on features, such as FKDLoss')

@@ -26,7 +26,8 @@ class DLKDAlignLoss(RelationalLoss):
         reduction: ``'mean'`` or ``'sum'`` over the rows.
 
     Raises:
-        ValueError: If an argument is out of range.
+        TypeError: If an input is not a Tensor.
+        ValueError: If an argument is out of range or the shape of an input is wrong.
 
     Example:
         >>> import torch
@@ -47,18 +48,11 @@ class DLKDAlignLoss(RelationalLoss):
         self.reduction = reduction
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Weighted mean or sum over the rows.
+        """Weighted mean or sum over the rows, a scalar.
 
         Args:
             student: Features of any views. Shape (R, D).
             teacher: Features of the same views. Shape (R, D). They get no gradient.
-
-        Returns:
-            A scalar.
-
-        Raises:
-            TypeError: If an argument is not a Tensor.
-            ValueError: If the shapes do not match.
         """
         check_row_pair(student, teacher)
         if student.shape[1] != teacher.shape[1]:
@@ -86,7 +80,8 @@ class DLKDCorrLoss(RelationalLoss):
         gather: In distributed training, compare the images of all processes, with gradients.
 
     Raises:
-        ValueError: If an argument is out of range.
+        TypeError: If an input is not a Tensor.
+        ValueError: If an argument is out of range or the shape of an input is wrong.
 
     Example:
         >>> import torch
@@ -111,19 +106,12 @@ class DLKDCorrLoss(RelationalLoss):
         self.tau = tau
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Weighted mean over all views but the first.
+        """Weighted mean over all views but the first, a scalar.
 
         Args:
             student: Features, view by view. The first B rows are those of the upright images.
                 Shape (num_views * B, D_S).
             teacher: The same. Shape (num_views * B, D_T). It gets no gradient.
-
-        Returns:
-            A scalar.
-
-        Raises:
-            TypeError: If an argument is not a Tensor.
-            ValueError: If the shapes do not match.
         """
         check_row_pair(student, teacher)
         if student.shape[0] % self.num_views:
@@ -154,7 +142,9 @@ class DLKDSupLoss(RelationalLoss):
         gather: In distributed training, contrast the images of all processes, with gradients.
 
     Raises:
-        ValueError: If an argument is out of range.
+        TypeError: If an input is not a Tensor.
+        ValueError: If an argument is out of range, the shape of an input is wrong, or the labels
+            are not class indices.
 
     Example:
         >>> import torch
@@ -171,19 +161,12 @@ class DLKDSupLoss(RelationalLoss):
         self.tau = tau
 
     def forward(self, student: Tensor, teacher: Tensor, gt_labels: Tensor) -> Tensor:
-        """Weighted mean over the anchors of both networks.
+        """Weighted mean over the anchors of both networks, a scalar.
 
         Args:
             student: Embeddings of V >= 1 views of each image, view by view. Shape (V * B, D).
             teacher: The same. Shape (V * B, D). It is not detached.
             gt_labels: Class indices of the images. They hold for all views. Shape (B,).
-
-        Returns:
-            A scalar.
-
-        Raises:
-            TypeError: If an argument is not a Tensor.
-            ValueError: If the shapes do not match, or the labels are not class indices.
         """
         check_row_pair(student, teacher)
         _check_labels(gt_labels, len(student))

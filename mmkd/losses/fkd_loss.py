@@ -32,7 +32,8 @@ class FKDLoss(RelationalLoss):
         gather: In distributed training, compare the samples of all processes, with gradients.
 
     Raises:
-        ValueError: If a weight is negative or not finite.
+        TypeError: If an input is not a Tensor.
+        ValueError: If a weight is negative or not finite, or the shape of an input is wrong.
 
     Example:
         >>> import torch
@@ -61,7 +62,7 @@ class FKDLoss(RelationalLoss):
         teacher: Tensor | Ensemble,
         regularized: Tensor | None = None,
     ) -> Tensor:
-        """Weighted sum of the kernels' distance and the features' mean square.
+        """Weighted sum of the kernels' distance and the features' mean square, a scalar.
 
         Args:
             student: Features. Shape (B, D).
@@ -70,13 +71,6 @@ class FKDLoss(RelationalLoss):
             regularized: Student features with a penalty on their mean square, such as those of a
                 labeled batch when the kernels are of an unlabeled one. Shape (B', D'). None
                 takes ``student``.
-
-        Returns:
-            A scalar.
-
-        Raises:
-            TypeError: If an argument has another type.
-            ValueError: If a shape is wrong or the ensemble is empty.
         """
         check_rows('student', student)
         teachers = _as_ensemble(teacher, student)

@@ -19,7 +19,8 @@ class MMDLoss(nn.Module):
         loss_weight: Factor of the loss.
 
     Raises:
-        ValueError: If the weight is negative or not finite.
+        TypeError: If an input is not a Tensor.
+        ValueError: If a weight is negative or not finite, or the shape of an input is wrong.
 
     Example:
         >>> import torch
@@ -34,18 +35,11 @@ class MMDLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Weighted discrepancy.
+        """Weighted discrepancy, a scalar.
 
         Args:
             student: Shape (N, P).
             teacher: Shape (N, Q). It gets no gradient.
-
-        Returns:
-            A scalar.
-
-        Raises:
-            TypeError: If an argument is not a Tensor.
-            ValueError: If the shapes do not match.
         """
         check_row_pair(student, teacher)
         return self.loss_weight * mmd(student, teacher.detach())

@@ -111,7 +111,8 @@ class LCKALoss(RelationalLoss):
         gather: In distributed training, compare the samples of all processes, with gradients.
 
     Raises:
-        ValueError: If an argument is out of range.
+        TypeError: If an input is not a Tensor.
+        ValueError: If an argument is out of range or the shape of an input is wrong.
 
     Example:
         >>> import torch
@@ -142,19 +143,12 @@ class LCKALoss(RelationalLoss):
         self.center = center
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Weighted sum of both distances.
+        """Weighted sum of both distances, a scalar.
 
         Args:
             student: Logits. Shape (B, C).
             teacher: Logits. Shape (B, C). With ``inter_weight=0``, C may differ. They get no
                 gradient.
-
-        Returns:
-            A scalar.
-
-        Raises:
-            TypeError: If an argument is not a Tensor.
-            ValueError: If a shape is wrong.
         """
         check_row_pair(student, teacher)
         if self.inter_weight:

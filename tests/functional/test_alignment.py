@@ -1,4 +1,4 @@
-"""Alignment against SciPy, by hand, and where there is no direction."""
+"""Alignment against SciPy, by hand, and of zeros."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Checks name the argument, what was expected and what came."""
+"""Errors name the argument, what was expected and what came."""
 
 import pytest
 

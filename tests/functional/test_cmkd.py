@@ -1,4 +1,4 @@
-"""CMKD against SciPy, which correlation leads, gradients and edge cases."""
+"""CMKD against SciPy, the leading correlation, gradients and edge cases."""
 
 import importlib
 
@@ -10,7 +10,7 @@ from scipy import special, stats
 from mmkd.functional import cmkd, pearson, spearman, zscore
 from mmkd.functional.cmkd import entropy
 
-# The function hides its module of the same name.
+# In the package, the function shadows this module.
 soft_rank_module = importlib.import_module('mmkd.functional.ranking.soft_rank')
 EXACT = {'rank_strength': 1e-6}
 LINEAR = {
@@ -117,7 +117,7 @@ def test_entropy_equals_scipy():
 
 @pytest.mark.parametrize('rows', [3, 7, 10, 49])
 def test_equal_entropies_are_all_unsure(rows):
-    """The mean must not round above them."""
+    """The mean must not round above the entropies."""
     student, teacher = logits(rows, dtype=torch.float32)
     teacher = teacher[:1].expand(rows, -1)
     options = {'primary_weight': 1.0, 'secondary_weight': 0.0}
@@ -142,7 +142,7 @@ def test_is_invariant_under_the_order_of_samples():
 
 
 def freeze_unit(monkeypatch):
-    """Keep the unit of soft ranks, a constant for the gradient, at its first value."""
+    """Keep the detached unit of soft ranks at its first value."""
     original, kept = soft_rank_module._per_unit, []
 
     def frozen(*arguments):
@@ -163,7 +163,7 @@ def test_gradcheck(monkeypatch, rank_method, terms):
 
 @pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
 def test_gradient_neither_scales_nor_shifts_the_student(rank_method):
-    """The loss does not see them, and a constant unit of the soft ranks shall not either."""
+    """Scaling or shifting the logits does not change the loss, so the gradient does neither."""
     student, teacher = logits()
     cmkd(student.requires_grad_(), teacher, rank_method=rank_method).backward()
     zero = torch.zeros(8, dtype=student.dtype)

@@ -27,7 +27,7 @@ def features(rows=6, width=5, seed=0, dtype=torch.float64):
 
 
 def entry(x, y, kernel, gamma=0.4, order=2):
-    """Correlation of two samples, a term at a time."""
+    """Correlation of two samples, term by term."""
     if kernel == 'mmd':
         return abs(x.mean() - y.mean())
     if kernel == 'bilinear':
@@ -148,7 +148,7 @@ def test_mmd_has_no_gradient_where_two_means_meet():
 
 
 def test_exact_rbf_is_one_on_the_diagonal_and_never_above():
-    """Long rows that nearly coincide, whose squared distances round to below 0."""
+    """Squared distances of long, nearly equal rows may round below 0."""
     x = 100 * features(64, 128, dtype=torch.float32)
     kernel = correlation(torch.cat([x, x * (1 + 1e-7)]), gamma=1e-3, order=None)
     assert kernel.diagonal().eq(1).all()

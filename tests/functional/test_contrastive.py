@@ -71,7 +71,7 @@ def test_order_of_rows_and_names_of_classes_do_not_matter():
 
 
 def test_separated_classes_lose_as_much_as_their_positives_share():
-    # With one direction a class, an anchor's softmax is uniform over its N_y positives.
+    # If each class has one direction, an anchor's softmax is uniform over its N_y positives.
     features = torch.eye(3)[LABELS]
     value = supervised_contrastive(features, features, LABELS, tau=0.01)
     sizes = LABELS.bincount()[LABELS].float()

@@ -1,4 +1,4 @@
-"""Two processes that gather are one with the joined batch."""
+"""Two processes that gather equal one process with the joined batch."""
 
 import pytest
 import torch
@@ -36,13 +36,13 @@ def test_values_and_gradients_of_two_processes(counts):
     (joined.cumsum(0) ** 2).sum().backward()
     for gathered, _ in results:
         assert torch.equal(gathered, joined.detach())
-    # DDP divides the sum over the processes by their number, which is therefore a factor here.
+    # DDP divides the sum over the processes by their number.
     gradients = torch.cat([gradient for _, gradient in results]) / 2
     assert torch.equal(gradients, joined.grad)
 
 
 def gather_in_odd_cases(rank):
-    """No rows anywhere, and a tensor that requires no gradient in the second process."""
+    """No rows in any process, and a tensor without gradient in the second process."""
     empty = torch.zeros(0, 2, requires_grad=True)
     gathered = gather_rows(empty)
     gathered.sum().backward()

@@ -1,4 +1,4 @@
-"""The correlation of DLKD, term by term and by its properties."""
+"""DLKD's correlation against SciPy and by its properties."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def pair(dtype=torch.float64):
 
 
 def loop(student, teacher, tau):
-    """A row a view of an image, by SciPy and scikit-learn."""
+    """One row for each view of an image, by SciPy and scikit-learn."""
     total = 0.0
     for image in range(B):
         for view in range(1, V):
@@ -38,7 +38,7 @@ def test_equals_the_loop(tau):
 
 
 def test_by_hand():
-    # One further view a image; the teacher's are right, the student's are exchanged.
+    # Two images with one further view each. The student exchanges them.
     first = torch.eye(2)
     teacher, student = torch.stack([first, first], 1), torch.stack([first, first.flip(0)], 1)
     right = np.e**2 / (np.e**2 + 1)  # softmax of (1, 0) at tau 0.5

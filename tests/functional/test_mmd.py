@@ -1,4 +1,4 @@
-"""MMD against Gram matrices in NumPy, by hand, and where there is nothing to compare."""
+"""MMD against Gram matrices in NumPy, by hand, and of zeros."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Unit length at any scale, and no gradient where there is no direction."""
+"""Rows have unit length at any scale, and rows of zeros have no gradient."""
 
 import pytest
 import torch

@@ -40,7 +40,7 @@ def test_equals_the_papers_formula_in_numpy():
 
 def test_hand_computed():
     student, teacher = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0], [1.0]])
-    # Off the diagonal e^-0.8 (1 + 0.8 + 0.32) where vectors agree, e^-0.8 where orthogonal.
+    # Off the diagonal: e^-0.8 (1 + 0.8 + 0.32) if vectors agree, e^-0.8 if they are orthogonal.
     difference = math.exp(-0.8) * 1.12
     value = CCKDLoss(loss_weight=2.0)(student, teacher)
     assert value.item() == pytest.approx(2 * 2 * difference**2 / 4)

@@ -11,7 +11,7 @@ from mmkd.registry import MODELS
 
 
 def logits(rows=8, classes=10, dtype=torch.float32):
-    """The teacher is ever surer from sample to sample."""
+    """The teacher is surer with every sample."""
     generator = torch.Generator().manual_seed(0)
     teacher = torch.randn(rows, classes, generator=generator, dtype=torch.float64)
     student = teacher + torch.randn(rows, classes, generator=generator, dtype=torch.float64)
@@ -50,7 +50,7 @@ def test_passes_its_options_on(options):
 
 
 def test_hand_computed():
-    # Two classes: equal or opposite, by either correlation.
+    # With two classes, both correlations are 1 or -1.
     teacher = torch.tensor([[0.0, 1.0], [0.0, 9.0], [2.0, 1.0], [7.0, 3.0]])
     student = teacher * torch.tensor([[1.0], [1.0], [1.0], [-1.0]])
     assert CMKDLoss()(student, teacher).item() == pytest.approx((4 * 2 + 2) / 4)
@@ -83,7 +83,7 @@ def test_sum_is_the_mean_times_the_samples():
 
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
 def test_two_processes_equal_one_on_average(reduction):
-    """A process has its share of the loss, by the mean entropy of all samples."""
+    """Each process weights its own samples by the mean entropy of all samples."""
     student, teacher = logits(dtype=torch.float64)
     loss, splits = CMKDLoss(reduction=reduction), (None, (0, 8), (3, 5))
     assert_two_processes_equal_one(

@@ -20,7 +20,7 @@ def pair(dtype=torch.float32, rows=B * V):
 
 
 def matrices(student, teacher, tau):
-    """Whole matrices, the first B rows being the upright images'."""
+    """Whole matrices. The first B rows are those of the upright images."""
     p, q = (
         softmax(cosine_similarity(x[B:].numpy(), x[:B].numpy()) / tau, axis=1)
         for x in (teacher, student)
@@ -86,7 +86,7 @@ def test_order_of_images_does_not_matter():
 
 
 class OfImages(DLKDCorrLoss):
-    """The loss of features given image by image, so that halves of them are batches."""
+    """Takes features image by image, so that two processes can split them."""
 
     def forward(self, student, teacher):
         return super().forward(*(x.transpose(0, 1).flatten(0, 1) for x in (student, teacher)))

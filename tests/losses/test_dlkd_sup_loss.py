@@ -39,7 +39,7 @@ def test_equals_the_double_loop():
 
 
 def test_defaults_by_hand():
-    # One anchor a side is right by 1 / tau, as its two candidates have cosines 1 and 0.
+    # Each anchor's positive has cosine 0 and its negative cosine 1.
     embeddings = torch.eye(2)
     value = DLKDSupLoss()(embeddings, embeddings.flip(0), torch.tensor([0, 1]))
     assert value.item() == pytest.approx(0.5 * (1 / 0.07 + np.exp(-1 / 0.07)), rel=1e-6)
@@ -93,7 +93,7 @@ def test_order_of_rows_does_not_matter():
 
 
 class OfImages(DLKDSupLoss):
-    """The loss of embeddings given image by image, so that halves of them are batches."""
+    """Takes embeddings image by image, so that two processes can split them."""
 
     def forward(self, student, teacher, labels):
         by_view = (x.transpose(0, 1).flatten(0, 1) for x in (student, teacher))

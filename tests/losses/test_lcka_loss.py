@@ -24,7 +24,7 @@ def pair(dtype=torch.float32, **shape):
 
 
 def numpy_cka(x, y, center):
-    """|Y'X|^2 / (|X'X| |Y'Y|) of the rows less their mean."""
+    """|Y'X|^2 / (|X'X| |Y'Y|), centered if asked."""
     x, y = (z - center * z.mean(0) for z in (x, y))
     norms = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
     return np.linalg.norm(y.T @ x) ** 2 / norms
@@ -73,7 +73,7 @@ def test_is_permutation_invariant_in_samples_and_in_classes():
 
 
 def test_which_term_sees_which_order():
-    """Over samples the order of the student's classes is free, over classes that of its samples."""
+    """CKA over samples ignores the order of classes. CKA over classes ignores that of samples."""
     student, teacher = pair()
     intra, inter = LCKALoss(**INTRA), LCKALoss(**INTER)
     torch.testing.assert_close(intra(student.flip(1), teacher), intra(student, teacher))

@@ -1,4 +1,4 @@
-"""Losses between samples where there are none: zero, and a gradient for every connector."""
+"""Without samples, losses are zero and every connector still gets a gradient."""
 
 import pytest
 import torch

@@ -1,8 +1,8 @@
-"""Losses wait for no accelerator: without data, nothing can be told to the host.
+"""No loss makes the host wait for an accelerator.
 
-Tensors on the device ``meta`` have shapes only. What asks for a value raises there, and so does
-most of what mixes in a tensor made on the CPU; on a GPU the one would wait until all before it is
-computed, and the other fail.
+Tensors on the device ``meta`` have shapes but no data. An operation that reads a value raises
+there, and so do most that mix in a tensor made on the CPU. On a GPU, the first would wait for all
+earlier work, and the second would fail.
 """
 
 from contextlib import nullcontext
@@ -55,7 +55,7 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def no_autocast(monkeypatch):
-    """There is none for ``meta``."""
+    """``meta`` has no autocast."""
     monkeypatch.setattr(torch, 'autocast', lambda *_, **__: nullcontext())
 
 
@@ -75,6 +75,6 @@ def test_supervised_contrast():
 
 
 @pytest.mark.parametrize('ask', [torch.nonzero, lambda x: x[x > 0], lambda x: bool(x.sum() > 0)])
-def test_what_would_wait_raises(ask):
+def test_reading_a_value_raises(ask):
     with pytest.raises((NotImplementedError, RuntimeError)):
         ask(random(4, 5))

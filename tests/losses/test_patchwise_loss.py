@@ -40,7 +40,7 @@ def pyramid(seed, dtype=torch.float32, requires_grad=False):
 
 
 def patches_of_channel(feature, channel):
-    """Rows in row-major order, each the pixels of all images."""
+    """Patches in row-major order. A row holds the pixels of all images."""
     rows = []
     for top in range(0, feature.shape[2], PATCH):
         for left in range(0, feature.shape[3], PATCH):
@@ -50,7 +50,7 @@ def patches_of_channel(feature, channel):
 
 
 def attention_distance(student, teacher):
-    """Mean squared difference of the N rows' mean squares, at unit length."""
+    """AT of the rows: mean squared difference of their normalized mean squares."""
     of_student, of_teacher = student.square().mean(1), teacher.square().mean(1)
     return (of_student / of_student.norm() - of_teacher / of_teacher.norm()).square().mean()
 

@@ -1,4 +1,4 @@
-"""A loss on the locations of dense heads where the teacher is most confident."""
+"""TopKLocationsLoss against plain Python, gradients, levels, errors."""
 
 import pytest
 import torch
@@ -11,14 +11,14 @@ CLASSES, ANCHORS = 4, 3
 
 
 def maps(*sizes, seed, images=2, dtype=torch.float64):
-    """Class logits of a dense head, a level a size."""
+    """Class logits of a dense head, one level for each size."""
     generator = torch.Generator().manual_seed(seed)
     shapes = [(images, ANCHORS * CLASSES, *size) for size in sizes]
     return tuple(torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes)
 
 
 def chosen(teacher, image, top_k):
-    """Row, column and anchor of the locations that the teacher is surest of, in plain Python."""
+    """Row, column and anchor of the teacher's most confident locations, in plain Python."""
     _, channels, height, width = teacher.shape
     places = []
     for row in range(height):
@@ -59,8 +59,8 @@ def test_naive_route(config, top_k):
     torch.testing.assert_close(loss(students, teachers), expected, rtol=1e-9, atol=1e-9)
 
 
-class Shown(nn.Module):
-    """Keeps what it is given."""
+class Recording(nn.Module):
+    """Keeps its inputs."""
 
     def forward(self, student, teacher):
         self.student, self.teacher = student, teacher
@@ -68,7 +68,7 @@ class Shown(nn.Module):
 
 
 @pytest.mark.parametrize(
-    'config', [Shown(), LCKALoss(), CMKDLoss()], ids=lambda c: type(c).__name__
+    'config', [Recording(), LCKALoss(), CMKDLoss()], ids=lambda c: type(c).__name__
 )
 def test_a_module_is_taken_as_it_is(config):
     assert TopKLocationsLoss(config, CLASSES).loss is config
@@ -77,19 +77,19 @@ def test_a_module_is_taken_as_it_is(config):
 def test_rows_are_those_of_one_location_of_both_networks():
     (student,), (teacher,) = (maps((3, 2), seed=seed) for seed in (0, 1))
     teacher[:, CLASSES + 2, 2, 0] = 10.0  # class 2 of the second anchor
-    shown = Shown()
-    TopKLocationsLoss(shown, CLASSES, top_k=1)(student, teacher)
-    assert shown.student.shape == (2, CLASSES)
-    assert torch.equal(shown.student, student[:, CLASSES : 2 * CLASSES, 2, 0])
-    assert torch.equal(shown.teacher, teacher[:, CLASSES : 2 * CLASSES, 2, 0])
+    recording = Recording()
+    TopKLocationsLoss(recording, CLASSES, top_k=1)(student, teacher)
+    assert recording.student.shape == (2, CLASSES)
+    assert torch.equal(recording.student, student[:, CLASSES : 2 * CLASSES, 2, 0])
+    assert torch.equal(recording.teacher, teacher[:, CLASSES : 2 * CLASSES, 2, 0])
 
 
 def test_each_image_has_its_own_locations():
     (student,), (teacher,) = (maps((6, 6), seed=seed) for seed in (0, 1))
-    teacher[0] += 100.0  # an image of which the teacher is surer everywhere
-    shown = Shown()
-    TopKLocationsLoss(shown, CLASSES, top_k=7)(student, teacher)
-    assert (shown.teacher > 50).all(1).tolist() == [True] * 7 + [False] * 7
+    teacher[0] += 100.0  # the teacher is surer everywhere in this image
+    recording = Recording()
+    TopKLocationsLoss(recording, CLASSES, top_k=7)(student, teacher)
+    assert (recording.teacher > 50).all(1).tolist() == [True] * 7 + [False] * 7
 
 
 @pytest.mark.parametrize('config', [CMKDLoss(), KL], ids=['CMKDLoss', 'KLDivergence'])

@@ -1,4 +1,4 @@
-"""DistributedDataParallel with unequal numbers of rows: connectors learn as in one process."""
+"""With unequal numbers of rows under DDP, connectors learn as in one process."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ class Step(nn.Module):
         for parameter in self.parameters():
             parameter.data.normal_(generator=generator)
         self.loss = loss
-        # Losses detach the teacher's side but for these, and DDP waits for all gradients.
+        # The other losses detach the teacher, and DDP waits for all gradients.
         self.teacher.requires_grad_(isinstance(loss, CCKDLoss | DLKDSupLoss))
 
     def forward(self, student, teacher, labels):

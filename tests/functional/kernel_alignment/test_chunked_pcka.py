@@ -1,4 +1,4 @@
-"""PCKA by chunks against the plain computation of all groups at once."""
+"""PCKA in chunks against the plain computation of all groups at once."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def chunks(request, monkeypatch):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Maps as small as those of these tests are cut into chunks."""
+    """Even the small maps of these tests are cut into chunks."""
     monkeypatch.setattr(CHUNK_PIXELS, lambda _: 1)
 
 

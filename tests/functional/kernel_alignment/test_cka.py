@@ -74,7 +74,7 @@ def test_hand_computed():
 
 @pytest.mark.parametrize('unbiased', [False, True])
 def test_both_sides_agree_for_the_same_rows(unbiased):
-    """Zero columns change the side that is computed, not the value."""
+    """Zero columns change which side is computed, but not the value."""
     x, y = pair(FEATURE_SIDE)
     wide = torch.nn.functional.pad(x, (0, 30))
     torch.testing.assert_close(cka(wide, y, unbiased=unbiased), cka(x, y, unbiased=unbiased))

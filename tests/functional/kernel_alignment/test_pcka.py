@@ -113,7 +113,7 @@ def test_equal_maps_give_one_and_no_gradient(average):
     value = pcka(student.requires_grad_(), student.detach().clone(), 4, average=average)
     value.backward()
     assert value.item() == pytest.approx(1, abs=1e-7)
-    # Not exactly 0: two products of the same matrices may be summed in another order.
+    # Two products of the same matrices may sum in another order.
     assert student.grad.abs().max() < 1e-8
 
 
@@ -173,7 +173,7 @@ def test_map_below_min_patches_counts_as_one_and_stays_in_the_graph():
     value = pcka(student, torch.randn(2, 3, 1, 3))
     value.backward()
     assert value.item() == pytest.approx(1, abs=1e-7)
-    # Not exactly 0: two products of the same matrices may be summed in another order.
+    # Two products of the same matrices may sum in another order.
     assert student.grad.abs().max() < 1e-8
 
 

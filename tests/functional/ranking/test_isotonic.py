@@ -14,7 +14,7 @@ BOTH = pytest.mark.parametrize('solver', [by_dropping, by_merging])
 
 
 def pool_adjacent_violators(values):
-    """The textbook's way: a new value joins the block before it as long as that is higher."""
+    """The textbook algorithm: a new value joins the block before it while that is higher."""
     blocks = []
     for value in values:
         blocks.append([value])
@@ -112,7 +112,7 @@ def test_no_rows(solver):
 
 
 def test_rounds_are_few_where_neighbors_alone_would_need_many(monkeypatch):
-    """Dense in the middle and ever wider outwards: the block grows by one value a round."""
+    """Gaps grow outwards from the middle, so the block grows by one value a round."""
     calls = []
     original = isotonic._below_far_chords
 

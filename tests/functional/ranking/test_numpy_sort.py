@@ -1,4 +1,4 @@
-"""NumPy's primitives give what PyTorch's do, and give way to them where they do not suit."""
+"""NumPy gives what PyTorch gives, and PyTorch takes over where NumPy does not apply."""
 
 import pytest
 import torch

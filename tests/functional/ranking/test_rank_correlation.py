@@ -154,7 +154,7 @@ def test_spearman_of_exact_ranks_equals_scipy(method):
 @pytest.mark.parametrize('method', ['fast', 'pairwise'])
 @pytest.mark.parametrize(('classes', 'peak'), [(10, 6), (100, 12), (1000, 30)])
 def test_differs_from_pearson_at_the_defaults_where_the_exact_ones_do(method, classes, peak):
-    """Peaked logits: a shared top class makes Pearson's high whatever the others' order."""
+    """A shared top class of peaked logits makes Pearson's high, whatever the other classes do."""
     x = torch.randn(64, classes, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y = torch.randn(64, classes, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     x[:, 0] += peak
@@ -165,7 +165,7 @@ def test_differs_from_pearson_at_the_defaults_where_the_exact_ones_do(method, cl
     assert linear > exact.mean() + 0.4
     assert soft.mean() < linear - 0.4
     assert abs(soft.mean() - exact.mean()) < 0.07
-    # Row by row too, it is the rank correlation that it follows.
+    # Row by row, too, it follows the rank correlation.
     assert np.corrcoef(soft, exact)[0, 1] > 0.9
 
 

@@ -14,14 +14,14 @@ from mmkd.functional import soft_rank
 from mmkd.functional.ranking import numpy_sort
 from mmkd.functional.ranking.isotonic import by_dropping, by_merging
 
-# The function hides its module of the same name.
+# In the package, the function shadows this module.
 module = importlib.import_module('mmkd.functional.ranking.soft_rank')
 BOTH = pytest.mark.parametrize('method', ['fast', 'pairwise'])
 
 
 @pytest.fixture(params=['dropping', 'merging', 'no numpy'])
 def way(request, monkeypatch):
-    """How blocks are found on a CPU, on other devices, and without NumPy."""
+    """The ways to find blocks: on a CPU, on other devices, and without NumPy."""
     solver = by_merging if request.param == 'merging' else by_dropping
     monkeypatch.setattr(module, 'pool', solver)
     monkeypatch.setattr(numpy_sort, '_HAS_NUMPY', request.param != 'no numpy')
@@ -51,7 +51,7 @@ def by_isotonic_regression(row, strength):
 
 
 def freeze_unit(monkeypatch):
-    """Keep the row's unit, a constant for the gradient, at its first value."""
+    """Keep the detached unit of the rows at its first value."""
     original, kept = module._per_unit, []
 
     def frozen(*arguments):
@@ -74,7 +74,7 @@ def test_equals_isotonic_regression(way, kind, n, strength):
 @pytest.mark.parametrize('kind', ['normal', 'tied', 'heavy'])
 @pytest.mark.parametrize('strength', [0.1, 0.3, 1.0, 3.0])
 def test_is_the_nearest_point_of_the_permutahedron(kind, strength):
-    """In it by majorisation, nearest as no vertex is at an acute angle to what is left."""
+    """It is inside by majorization, and nearest: no vertex is at an acute angle to the residual."""
     n = 6
     vertices = np.array(list(itertools.permutations(range(1, n + 1))))
     for row in rows(n, kind).numpy():
@@ -190,7 +190,7 @@ def test_gradcheck_at_a_constant_unit(way, monkeypatch, method, strength, kind):
 
 @BOTH
 def test_gradient_has_a_constant_unit(method):
-    """Values between the extremes do not change it: their derivatives are those of the ranks."""
+    """Values between the extremes do not change the unit, so finite differences match."""
     x = rows(9, batch=(4,))
     weight = rows(9, batch=(4,), seed=1)
     inner = (x != x.amax(1, keepdim=True)) & (x != x.amin(1, keepdim=True))
@@ -199,7 +199,7 @@ def test_gradient_has_a_constant_unit(method):
         return (soft_rank(x.masked_scatter(inner, values), 0.5, method) * weight).sum()
 
     assert torch.autograd.gradcheck(value, x[inner].requires_grad_())
-    # That of an extreme is not: it moves the unit, and with it the other ranks.
+    # With the unit detached, the gradient of each row sums to 0.
     x.requires_grad_()
     (soft_rank(x, 0.5, method) * weight).sum().backward()
     torch.testing.assert_close(x.grad.sum(1), torch.zeros(4, dtype=x.dtype))
@@ -273,7 +273,7 @@ def test_float32_is_as_good_as_its_digits(way, n, kind):
 
 
 def test_waits_for_no_device_but_a_cpu():
-    """A tensor without data has nothing to tell the host, and raises if it is asked."""
+    """A tensor on ``meta`` has no data and raises if the host reads a value."""
     x = torch.randn(4, 100, device='meta', requires_grad=True)
     ranks = module._Projection.apply(x, 0.5)
     ranks.sum().backward()
