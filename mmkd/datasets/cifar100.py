@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from mmkd.datasets.cifar_files import read_cifar_batch, read_cifar_classes
 from mmkd.datasets.folders import unpacked_folder
 from mmkd.datasets.in_memory import InMemoryDataset
+from mmkd.functional.checks import check_choice
 from mmkd.registry import DATASETS
 
 _TILE = 32
@@ -20,27 +21,30 @@ _TILE = 32
 class CIFAR100Dataset(InMemoryDataset):
     """CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images of 32 x 32, 100 classes.
 
-    Reads either of two formats, whichever is there: the official Python version
-    (``cifar-100-python/train``, ``test`` and ``meta``, in ``root`` or being it), of which nothing
-    but arrays is unpickled; or mosaics (``classes.json``, a list of names, and
-    ``{train,test}/NN.webp``, the images of label ``NN`` as tiles, row after row).
+    Reads one of two formats. The official Python version has ``train``, ``test`` and ``meta``, in
+    ``root`` or its folder ``cifar-100-python``; only arrays are unpickled. Mosaics have
+    ``classes.json``, a list of names, and ``{train,test}/NN.webp``, the images of label ``NN`` as
+    tiles, row by row.
 
     Args:
         root: Folder of the data.
-        split: ``'train'`` or ``'test'``. Default ``'train'``.
-        **kwargs: As for :class:`InMemoryDataset` (``augment``, ``num_samples``, ...).
+        split: ``'train'`` (default) or ``'test'``.
+        **kwargs: Arguments of :class:`InMemoryDataset` (``augment``, ``num_samples``, ...).
 
     Raises:
-        FileNotFoundError: If ``root`` holds neither format.
-        pickle.UnpicklingError: If a file is damaged or names anything but arrays.
-        ValueError: If ``split`` is neither, or a file holds something else.
+        FileNotFoundError: If ``root`` has neither format.
+        pickle.UnpicklingError: If a file is damaged, or refers to anything but arrays.
+        ValueError: If ``split`` is unknown, or a file has other content.
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], *, split: str = 'train', **kwargs: Any
+        self,
+        root: str | os.PathLike[str],
+        *,
+        split: Literal['train', 'test'] = 'train',
+        **kwargs: Any,
     ) -> None:
-        if split not in ('train', 'test'):
-            raise ValueError(f"split: expected 'train' or 'test', got {split!r}")
+        check_choice('split', split, ('train', 'test'))
         images, labels, classes = _read(Path(root).expanduser(), split)
         metainfo = {'classes': classes, 'dataset_type': 'cifar100'}
         super().__init__(images, labels, metainfo=metainfo, **kwargs)
@@ -56,7 +60,7 @@ def _read(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ..
         return *_read_mosaics(root / split, len(classes)), classes
     raise FileNotFoundError(
         f"root: expected CIFAR-100 in '{root}': cifar-100-python/{split} and cifar-100-python/meta "
-        '(unpacked from https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz), or mosaics '
+        '(unpack https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz), or mosaics '
         f'{split}/NN.webp and classes.json; found neither'
     )
 
@@ -67,7 +71,7 @@ def _read_mosaics(folder: Path, num_classes: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _read_mosaic(path: Path) -> np.ndarray:
-    """The tiles, uint8 RGB of shape (N, 3, 32, 32), row after row."""
+    """Return the tiles, uint8 RGB of shape (N, 3, 32, 32), row by row."""
     if not path.is_file():
         raise FileNotFoundError(f"root: expected one mosaic a class, but '{path}' is missing")
     mosaic = cv2.imread(str(path), cv2.IMREAD_COLOR)

@@ -1,4 +1,4 @@
-"""Reading CIFAR's official files (pickles made by Python 2) without running what they say."""
+"""Read CIFAR's official files, pickles of Python 2, without running code from them."""
 
 import pickle
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-# What a pickled array consists of. NumPy's reconstruction function moved between its versions, so
-# it is taken from an array itself.
+# The parts of a pickled array. NumPy moved its reconstruction function between versions, so take it
+# from an array.
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ALLOWED = {
     ('numpy.core.multiarray', '_reconstruct'): _RECONSTRUCT,
@@ -15,23 +15,23 @@ _ALLOWED = {
     ('numpy', 'ndarray'): np.ndarray,
     ('numpy', 'dtype'): np.dtype,
 }
-# What unpickling raises on bytes that are no pickle, or a cut one.
+# The errors of unpickling other or truncated files.
 _DAMAGE = (pickle.UnpicklingError, AttributeError, EOFError, LookupError, TypeError, ValueError)
 
 
 def read_cifar_batch(path: Path, label_key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of one of CIFAR's official files.
+    """Read images and labels from one of CIFAR's official files.
 
     Args:
         path: The file, such as ``cifar-100-python/train``.
-        label_key: Which labels: ``'labels'`` or ``'fine_labels'``.
+        label_key: Which labels to read: ``'labels'`` or ``'fine_labels'``.
 
     Returns:
         uint8 RGB images of shape ``(N, 3, 32, 32)`` and int64 labels of shape ``(N,)``.
 
     Raises:
-        pickle.UnpicklingError: If the file is damaged or names anything but arrays.
-        ValueError: If it holds no such images and labels.
+        pickle.UnpicklingError: If the file is damaged, or refers to anything but arrays.
+        ValueError: If the file has other content.
     """
     content = read_array_pickle(path)
     images, labels = np.asarray(content.get('data')), np.asarray(content.get(label_key))
@@ -49,15 +49,15 @@ def read_cifar_batch(path: Path, label_key: str) -> tuple[np.ndarray, np.ndarray
 
 
 def read_cifar_classes(path: Path, key: str) -> tuple[str, ...]:
-    """The names of the classes.
+    """Read the names of the classes.
 
     Args:
         path: CIFAR's ``meta`` or ``batches.meta``.
-        key: Which names: ``'label_names'`` or ``'fine_label_names'``.
+        key: Which names to read: ``'label_names'`` or ``'fine_label_names'``.
 
     Raises:
-        pickle.UnpicklingError: If the file is damaged or names anything but arrays.
-        ValueError: If it holds no such names.
+        pickle.UnpicklingError: If the file is damaged, or refers to anything but arrays.
+        ValueError: If the file has no such names.
     """
     names = read_array_pickle(path).get(key)
     if not names:
@@ -66,16 +66,16 @@ def read_cifar_classes(path: Path, key: str) -> tuple[str, ...]:
 
 
 def read_array_pickle(path: Path) -> dict[str, Any]:
-    """A pickled dictionary of plain values and arrays; its keys as text, whoever wrote them.
+    """Read a pickled dict of plain values and arrays. Its keys become text.
 
-    Anything else that the pickle asks for is refused, so an untrusted file runs no code.
+    All other types are refused, so an untrusted file runs no code.
 
     Raises:
-        pickle.UnpicklingError: If the file is damaged or names anything but arrays.
+        pickle.UnpicklingError: If the file is damaged, or refers to anything but arrays.
     """
     with path.open('rb') as file:
         try:
-            # latin1: Python 2 stored bytes and text alike, and an array's bytes must survive.
+            # Python 2 stored bytes like text. latin1 keeps the bytes of arrays.
             content = _ArrayUnpickler(file, encoding='latin1').load()
         except _DAMAGE as error:
             raise pickle.UnpicklingError(f'{path}: {error}') from error
@@ -90,7 +90,7 @@ class _ArrayUnpickler(pickle.Unpickler):
             return _ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f'expected plain values and NumPy arrays alone, got {module}.{name}'
+                f'expected only plain values and NumPy arrays, got {module}.{name}'
             ) from None
 
 

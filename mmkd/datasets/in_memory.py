@@ -1,4 +1,4 @@
-"""Classification data that fits in memory: whole batches are taken and augmented at once."""
+"""Classification data in memory, with whole batches selected and augmented at once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,37 +13,37 @@ from torch.utils.data import Dataset, get_worker_info
 
 
 class InMemoryDataset(Dataset):
-    """Images and labels in memory; a batch is a few tensor operations on their device.
+    """Images and labels in memory. A batch takes a few tensor operations on their device.
 
-    For images so small that reading, augmenting and collating them one by one takes longer than
-    the training step. The data loader asks for whole batches (``__getitems__``) and needs
-    ``collate_fn=dict(type='mmkd_batch_collate')``. A batch is
-    ``dict(inputs=..., data_samples=...)``: uint8 images of shape ``(B, 3, H, W)`` on ``device``
-    and a list of ``B`` ``mmpretrain.structures.DataSample`` with ``gt_label``, ``img_shape``
-    ``(H, W)`` and ``sample_idx``, as ``mmpretrain``'s ``ClsDataPreprocessor`` takes them. Images
-    stay RGB, so give the preprocessor ``to_rgb=False`` and its mean and std in RGB order.
+    Use it for images so small that reading, augmenting and collating them one by one takes longer
+    than the training step. The data loader asks for whole batches (``__getitems__``) and needs
+    ``collate_fn=dict(type='mmkd_batch_collate')``. A batch is ``dict(inputs=...,
+    data_samples=...)`` for ``mmpretrain``'s ``ClsDataPreprocessor``: uint8 images of shape
+    ``(B, 3, H, W)`` on ``device``, and a list of ``mmpretrain.structures.DataSample`` with
+    ``gt_label``, ``img_shape`` ``(H, W)`` and ``sample_idx``. Images stay RGB, so give the
+    preprocessor ``to_rgb=False``, and mean and std in RGB order.
 
-    Augmentation draws from torch's global generator of ``device``, once a batch, so
-    ``torch.manual_seed`` and :class:`mmkd.hooks.EpochSeedHook` repeat it.
+    Augmentation draws from torch's global generator of ``device``, once a batch.
+    ``torch.manual_seed`` and :class:`mmkd.hooks.EpochSeedHook` make it reproducible.
 
     Args:
         images: uint8 RGB images of shape ``(N, 3, H, W)``, array or Tensor, ``N`` at least 1.
         labels: Integer labels of shape ``(N,)``. Default None: unlabeled.
-        metainfo: About the data set, such as ``classes``. Default None: nothing.
+        metainfo: Facts about the data set, such as ``classes``. Default None: nothing.
         augment: Whether to crop and flip at random. Default False.
-        crop_padding: Zeros around an image, in pixels, before it is cropped to its size again;
-            0: no crop. Default 4.
+        crop_padding: Pixels of zeros to add on each side before a random crop to the old size. 0
+            disables the crop. Default 4.
         flip: Whether to mirror half of the images. Default True.
-        num_samples: Size of a class-balanced subset, in the images' order: the classes' counts
-            differ by at most one where none runs out. A larger subset of the same seed holds the
-            smaller. Default None: all.
+        num_samples: Size of a class-balanced subset, in the order of the images. The counts of two
+            classes differ by at most one, unless a class runs out. With the same seed, a larger
+            subset contains the smaller. Default None: all.
         seed: Non-negative seed that chooses the subset. Default 0.
-        with_labels: False leaves the labels out. Default True.
-        device: Where images are kept and batches made. Default None: MMEngine's device (an
-            accelerator where there is one, else the CPU). Labels stay on the CPU.
+        with_labels: Whether to keep the labels. Default True.
+        device: Device of the images and batches. Default None: MMEngine's device (an accelerator
+            if there is one, else the CPU). Labels stay on the CPU.
 
     Raises:
-        TypeError: If the images are not uint8 or the labels not integers.
+        TypeError: If the images are not uint8, or the labels are not integers.
         ValueError: If a shape, ``crop_padding``, ``num_samples`` or ``seed`` is out of its range.
 
     Example:
@@ -86,15 +86,15 @@ class InMemoryDataset(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """One sample, augmented too, in MMPretrain's format; ``inputs`` is ``(3, H, W)``."""
+        """Return one sample, augmented, in MMPretrain's format. ``inputs`` is ``(3, H, W)``."""
         batch = self.__getitems__([range(len(self))[index]])
         return {key: value[0] for key, value in batch.items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
-        """A finished batch of the samples.
+        """Return a finished batch.
 
         Args:
-            indices: Which samples, each in ``[0, len(self))``.
+            indices: The samples, each in ``[0, len(self))``.
 
         Raises:
             RuntimeError: In a worker process of the data loader, if the images are not on the CPU.
@@ -102,8 +102,8 @@ class InMemoryDataset(Dataset):
         worker = get_worker_info()
         if worker is not None and self.images.device.type != 'cpu':
             raise RuntimeError(
-                f'num_workers: expected 0, as the images are on {self.images.device} where worker '
-                f"processes cannot be used, got {worker.num_workers}; or set device='cpu'"
+                f'num_workers: expected 0, as the images are on {self.images.device} and worker '
+                f"processes cannot use them, got {worker.num_workers}; or set device='cpu'"
             )
         chosen = torch.as_tensor(indices)
         images = self.images.index_select(0, chosen.to(self.images.device))
@@ -112,17 +112,17 @@ class InMemoryDataset(Dataset):
         return _Batch(inputs=images, data_samples=self._data_samples(indices, chosen))
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """What is known of a sample but its pixels: sample_idx, img_shape and, if any, gt_label."""
+        """Return what MMPretrain knows of a sample: sample_idx, img_shape and perhaps gt_label."""
         index = range(len(self))[index]
         info = {'sample_idx': index, 'img_shape': self._img_shape}
         return info if self.labels is None else info | {'gt_label': int(self.labels[index])}
 
     def get_cat_ids(self, index: int) -> list[int]:
-        """The label of a sample, in a list; empty if unlabeled."""
+        """Return a list with the label of a sample. The list is empty if there are no labels."""
         return [] if self.labels is None else [int(self.labels[index])]
 
     def get_gt_labels(self) -> np.ndarray:
-        """All labels, shape ``(N,)``, int64.
+        """Return all labels, shape ``(N,)``, int64.
 
         Raises:
             ValueError: If the data set is unlabeled.
@@ -136,11 +136,11 @@ class InMemoryDataset(Dataset):
         return tuple(self.images.shape[-2:])
 
     def _data_samples(self, indices: Sequence[int], chosen: Tensor) -> list[Any]:
-        """One DataSample an image.
+        """Return one DataSample an image.
 
-        Set field by field: ``DataSample(metainfo=...)`` deep-copies, which takes thrice as long.
+        Fields are set one by one. ``DataSample(metainfo=...)`` deep-copies and takes 3x as long.
         """
-        from mmpretrain.structures import DataSample  # here: importing it takes seconds
+        from mmpretrain.structures import DataSample  # the import takes seconds
 
         img_shape = self._img_shape
         samples = []
@@ -156,12 +156,12 @@ class InMemoryDataset(Dataset):
 
 
 class _Batch(dict):
-    """A finished batch, which says so to collate functions that expect a list of samples."""
+    """A finished batch. Collate functions for lists of samples fail with an explanation."""
 
     def __missing__(self, key: Any) -> Any:
         if key == 0:
             raise TypeError(
-                'collate_fn: expected one that passes finished batches on; set '
+                'collate_fn: expected one for finished batches; set '
                 "collate_fn=dict(type='mmkd_batch_collate') of the data loader"
             )
         raise KeyError(key)
@@ -169,13 +169,13 @@ class _Batch(dict):
 
 @FUNCTIONS.register_module('mmkd_batch_collate')
 def pass_batch_on(batch: dict[str, Any]) -> dict[str, Any]:
-    """``collate_fn`` of a data loader over an :class:`InMemoryDataset`: gives the batch as it is.
+    """Return the finished batch: ``collate_fn`` for loaders of an :class:`InMemoryDataset`.
 
     Args:
         batch: The data set's finished batch.
 
     Raises:
-        TypeError: If the data set gave a list of samples.
+        TypeError: If the data set returned a list of samples.
 
     Example:
         >>> train_dataloader = dict(num_workers=0, collate_fn=dict(type='mmkd_batch_collate'))
@@ -208,10 +208,10 @@ def _check(images: Tensor, labels: Tensor | None, crop_padding: int, seed: int) 
 
 
 def _balanced_subset(labels: np.ndarray, num_samples: int, seed: int) -> np.ndarray:
-    """Indices, ascending, of samples that are dealt class by class, round after round."""
+    """Return ascending indices of samples, taken from the classes in turn."""
     if not 1 <= num_samples <= len(labels):
         raise ValueError(
-            f'num_samples: expected 1 to {len(labels)}, the images there are, got {num_samples}'
+            f'num_samples: expected 1 to {len(labels)}, the number of images, got {num_samples}'
         )
     order = np.random.default_rng(seed).permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind='stable')]
@@ -222,7 +222,7 @@ def _balanced_subset(labels: np.ndarray, num_samples: int, seed: int) -> np.ndar
 
 
 def _crop_and_flip(images: Tensor, padding: int, flip: bool) -> Tensor:
-    """Crops at random places of the padded images, of their size; half of them mirrored."""
+    """Crop the padded images at random places to their old size. Mirror half of them."""
     batch, channels, height, width = images.shape
     device = images.device
     top, left = torch.randint(2 * padding + 1, (2, batch, 1), device=device)
@@ -231,7 +231,7 @@ def _crop_and_flip(images: Tensor, padding: int, flip: bool) -> Tensor:
     if flip:
         mirrored = torch.rand(batch, 1, device=device) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
-    # Both in one gather: several times as fast as advanced indexing of windows, then a flip.
+    # One gather does both. It is several times as fast as indexing windows, then a flip.
     pixels = rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]
     pixels = pixels.reshape(batch, 1, -1).expand(-1, channels, -1)
     return F.pad(images, (padding,) * 4).flatten(2).gather(2, pixels).view_as(images)

@@ -1,4 +1,4 @@
-"""File of the superclass of each sample of a data set, which recognizes that data set."""
+"""A file with the superclass of each sample, and a fingerprint of the data set's labels."""
 
 import hashlib
 import io
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 
 def encode_superclasses(superclasses: NDArray[np.integer], labels: NDArray[np.integer]) -> bytes:
-    """Content of the file, a ``.npz``.
+    """Return the content of the file, a ``.npz``.
 
     Args:
         superclasses: Superclass of each sample, shape (N,).
         labels: Label of each sample, shape (N,), in the same order.
 
     Raises:
-        ValueError: If the shapes differ from these.
+        ValueError: If a shape is different.
     """
     if labels.ndim != 1 or superclasses.shape != labels.shape:
         raise ValueError(
@@ -34,15 +34,15 @@ def encode_superclasses(superclasses: NDArray[np.integer], labels: NDArray[np.in
 def read_superclasses(
     path: str | os.PathLike[str], labels: NDArray[np.integer]
 ) -> NDArray[np.integer]:
-    """Superclass of each sample, shape (N,).
+    """Read the superclass of each sample, shape (N,).
 
     Args:
-        path: A file with :func:`encode_superclasses`'s content.
-        labels: Label of each sample of the data set in use, shape (N,).
+        path: A file with the content of :func:`encode_superclasses`.
+        labels: Label of each sample of the current data set, shape (N,).
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no such file, or that of another data set.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file has other content, or belongs to another data set.
     """
     try:
         content = np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False)
@@ -58,8 +58,8 @@ def read_superclasses(
         )
     if fingerprint.tobytes() != _fingerprint(labels):
         raise ValueError(
-            f'superclasses: the labels of this data set are not those that {path} was made for; '
-            'it is a file of another data set, or of another order of its samples'
+            f'superclasses: the labels of this data set differ from those of {path}; it is the '
+            'file of another data set, or of another order of the samples'
         )
     return superclasses
 

@@ -283,7 +283,7 @@ def test_cache_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'split': 'test'}, "split: expected 'train' or 'val', got 'test'"),
+        ({'split': 'test'}, r"split: expected one of \('train', 'val'\), got 'test'"),
         ({'num_images': 0}, 'num_images: expected at least 1, got 0'),
         ({'image_size': 64}, 'image_size: expected at least 96 pixels, got 64'),
         ({'seed': -1}, 'seed: expected a non-negative integer, got -1'),

@@ -67,7 +67,7 @@ def test_augmentation_does_not_mirror():
 
 
 def test_errors(monkeypatch):
-    with pytest.raises(ValueError, match="split: expected 'train' or 'val', got 'test'"):
+    with pytest.raises(ValueError, match=r"split: expected one of \('train', 'val'\), got 'test'"):
         DigitsDataset(split='test')
     monkeypatch.setitem(sys.modules, 'sklearn.datasets', None)
     with pytest.raises(ImportError, match='pip install'):

@@ -55,11 +55,12 @@ def test_the_unlabeled_split_has_no_labels(official):
 
 
 def test_errors(official):
-    with pytest.raises(ValueError, match="'test' or 'unlabeled', got 'unlabeled'"):
-        STL10Dataset(official, split='unlabeled')
+    with pytest.raises(ValueError, match=r"'test', 'unlabeled'\), got 'val'"):
+        STL10Dataset(official, split='val')
     (official / 'stl10_binary' / 'train_y.bin').unlink()
     with pytest.raises(
-        FileNotFoundError, match=r'train_X\.bin and train_y\.bin, in it or its stl10'
+        FileNotFoundError,
+        match=r'its folder stl10_binary, with the files train_X\.bin, train_y\.bin, got',
     ):
         STL10Dataset(official)
     for content in (b'', bytes(100)):

@@ -1,4 +1,4 @@
-"""The embedded tasks: scikit-learn's handwritten digits, alone and in scenes."""
+"""The demo tasks: scikit-learn's handwritten digits, alone and in scenes."""
 
 from mmkd.datasets.digits.digits_dataset import DigitsDataset
 from mmkd.datasets.digits.scene_files import digit_scenes

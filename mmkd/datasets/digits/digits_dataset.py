@@ -1,17 +1,18 @@
-"""The embedded classification data: scikit-learn's handwritten digits."""
+"""The demo's classification data: scikit-learn's handwritten digits."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmkd.datasets.digits.source_digits import load_digits
 from mmkd.datasets.in_memory import InMemoryDataset
+from mmkd.functional.checks import check_choice
 from mmkd.registry import DATASETS
 
 _SIZE = 32
-_MAX_INK = 16  # scikit-learn's gray levels are 0 to 16
 _VAL_SHARE = 1 / 3
 
 
@@ -19,18 +20,18 @@ _VAL_SHARE = 1 / 3
 class DigitsDataset(InMemoryDataset):
     """Scikit-learn's 1797 handwritten digits, 10 classes, as RGB images of 32 x 32.
 
-    Needs no download. The 8 x 8 originals are enlarged bilinearly and scaled to 0 (paper) to 255
-    (ink), the same in the three channels. The split is fixed, by class at random: a third of each
-    digit is for validation, which makes 1198 training and 599 validation images.
+    It needs no download. The 8 x 8 originals are enlarged bilinearly and scaled to 0 (paper) to 255
+    (ink), with three equal channels. The split is fixed: a random third of each class, 599 images,
+    is for validation, and 1198 images are for training.
 
     Args:
-        split: ``'train'`` or ``'val'``. Default ``'train'``.
-        flip: Whether augmentation mirrors half of the images. Default False: a mirrored digit is
-            none.
-        **kwargs: As for :class:`InMemoryDataset` (``augment``, ``num_samples``, ...).
+        split: ``'train'`` (default) or ``'val'``.
+        flip: Whether augmentation mirrors half of the images. Default False, because a mirrored
+            digit is no digit.
+        **kwargs: Arguments of :class:`InMemoryDataset` (``augment``, ``num_samples``, ...).
 
     Raises:
-        ValueError: If ``split`` is neither.
+        ValueError: If ``split`` is unknown.
         ImportError: If scikit-learn is missing.
 
     Example:
@@ -38,10 +39,11 @@ class DigitsDataset(InMemoryDataset):
         (1198, 599)
     """
 
-    def __init__(self, *, split: str = 'train', flip: bool = False, **kwargs: Any) -> None:
-        if split not in ('train', 'val'):
-            raise ValueError(f"split: expected 'train' or 'val', got {split!r}")
-        digits, labels = _load_digits()
+    def __init__(
+        self, *, split: Literal['train', 'val'] = 'train', flip: bool = False, **kwargs: Any
+    ) -> None:
+        check_choice('split', split, ('train', 'val'))
+        digits, labels = load_digits()
         is_val = _validation_mask(labels)
         chosen = is_val if split == 'val' else ~is_val
         metainfo = {'classes': tuple('0123456789'), 'dataset_type': 'digits'}
@@ -49,19 +51,8 @@ class DigitsDataset(InMemoryDataset):
         super().__init__(images, labels[chosen], metainfo=metainfo, flip=flip, **kwargs)
 
 
-def _load_digits() -> tuple[np.ndarray, np.ndarray]:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError(
-            'the digits come with scikit-learn; install it with `pip install mmkd[all]`'
-        ) from error
-    digits = load_digits()
-    return digits.images, digits.target
-
-
 def _validation_mask(labels: np.ndarray) -> np.ndarray:
-    """Which samples are for validation: the same share of every class, always the same ones."""
+    """Return which samples are for validation: always the same third of every class."""
     rng = np.random.default_rng(0)
     mask = np.zeros(len(labels), bool)
     for label in np.unique(labels):
@@ -71,7 +62,7 @@ def _validation_mask(labels: np.ndarray) -> np.ndarray:
 
 
 def _enlarge(digits: np.ndarray) -> Tensor:
-    """(N, 8, 8) of 0 to 16 to uint8 (N, 3, 32, 32)."""
-    ink = torch.from_numpy(digits)[:, None] * (255 / _MAX_INK)
+    """Convert (N, 8, 8) with values 0 to 1 to uint8 (N, 3, 32, 32)."""
+    ink = torch.from_numpy(digits)[:, None] * 255
     large = F.interpolate(ink, size=_SIZE, mode='bilinear', align_corners=False)
     return large.round().to(torch.uint8).repeat(1, 3, 1, 1)

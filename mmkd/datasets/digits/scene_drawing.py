@@ -1,4 +1,4 @@
-"""Drawing of one digit scene: a textured ground, clutter, then handwritten digits in layers."""
+"""Drawing of a digit scene: a textured ground, clutter, then handwritten digits in layers."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ MIN_VISIBLE = 0.8  # share of a digit's ink that later digits must leave uncover
 MIN_CONTRAST, MAX_CONTRAST = 60.0, 160.0  # gray levels between a glyph and what lies under it
 HEIGHTS = (1 / 14, 7 / 8)  # of a digit, relative to the scene; drawn log-uniformly
 MAX_DIGITS = 8
-_ATTEMPTS = 25  # to find a place that does not cover too much of another digit
+_ATTEMPTS = 25  # to find a place that leaves the other digits visible
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Scene:
 
     Attributes:
         image: BGR picture of shape ``(S, S, 3)``, uint8.
-        labels: The digits' values, in the order they were drawn.
-        inks: Boolean masks of shape ``(S, S)``, one a digit: its ink as if nothing covered it.
+        labels: The digits' values, in drawing order.
+        inks: One boolean mask of shape ``(S, S)`` a digit: its ink, including covered parts.
     """
 
     image: np.ndarray
@@ -28,7 +28,7 @@ class Scene:
     inks: list[np.ndarray]
 
     def visible_inks(self) -> list[np.ndarray]:
-        """Masks of the ink that no later digit covers."""
+        """Return masks of the ink that no later digit covers."""
         return _uncovered(self.inks)
 
 
@@ -37,11 +37,11 @@ def draw_scene(
 ) -> Scene:
     """Draw one to eight of ``glyphs`` over clutter on a textured ground.
 
-    Every digit but the largest lies wholly inside the picture; all keep at least
-    :data:`MIN_VISIBLE` of their ink uncovered.
+    Every digit except the largest lies inside the picture. At least :data:`MIN_VISIBLE` of each
+    digit's ink stays uncovered.
 
     Args:
-        rng: Source of all randomness; the scene is a function of its state.
+        rng: Source of all randomness. The scene depends only on its state.
         glyphs: Digits to choose from, shape ``(n, 8, 8)``, float32, ink near 1.
         labels: Their values, shape ``(n,)``.
         size: Side of the square scene in pixels.
@@ -65,7 +65,7 @@ def draw_scene(
 
 
 def paint(rng: np.random.Generator, image: np.ndarray, alpha: np.ndarray) -> None:
-    """Blend a glyph into ``image`` in place, in a color that stands out from what it covers.
+    """Blend a glyph into ``image`` in place, in a color that contrasts with the pixels below.
 
     Args:
         rng: Chooses the polarity (lighter or darker), the contrast and the hue.
@@ -75,11 +75,11 @@ def paint(rng: np.random.Generator, image: np.ndarray, alpha: np.ndarray) -> Non
     under = float(image[alpha >= 0.5].mean())
     step = rng.uniform(MIN_CONTRAST, MAX_CONTRAST)
     levels = [level for level in (under - step, under + step) if 0 <= level <= 255]
-    # A step too wide for both sides goes to the farther end of the scale, at least 127 away.
+    # If the step leaves the scale on both sides, take the farther end, at least 127 away.
     level = float(rng.choice(levels)) if levels else 255.0 * (under < 127.5)
     hue = rng.normal(0, 20, 3)
     hue -= hue.mean()
-    # A hue cut off at 0 or 255 would eat into the contrast: shrink it to the room there is.
+    # Clipping the hue at 0 or 255 would reduce the contrast. Scale the hue to fit instead.
     hue *= min(1.0, min(level, 255 - level) / np.abs(hue).max())
     x, y, width, height = cv2.boundingRect((alpha > 0).astype(np.uint8))
     patch = image[y : y + height, x : x + width]
@@ -104,7 +104,7 @@ def _uncovered(inks: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A colored surface with noise at several scales and a few flat panes."""
+    """Return a colored surface with noise at several scales and a few flat panes."""
     base = np.clip(rng.uniform(40, 215) + rng.normal(0, 15, 3), 0, 255)
     image = np.empty((size, size, 3), np.float32)
     image[:] = base
@@ -120,7 +120,7 @@ def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _add_clutter(rng: np.random.Generator, image: np.ndarray, glyphs: np.ndarray) -> None:
-    """Draw things that look like ink but are no digit: fragments, curves, polygons, crosses."""
+    """Draw ink that is no digit: fragments, curves, polygons, crosses."""
     size = len(image)
     for _ in range(rng.integers(1, 7)):
         extent = size * rng.uniform(0.06, 0.35)
@@ -136,7 +136,7 @@ def _add_clutter(rng: np.random.Generator, image: np.ndarray, glyphs: np.ndarray
 def _warp_glyph(
     rng: np.random.Generator, glyph: np.ndarray, height: float, size: int
 ) -> np.ndarray:
-    """Coverage, shape ``(size, size)``, of a glyph about ``height`` tall at a random place."""
+    """Return the coverage ``(size, size)`` of a glyph of ``height`` at a random place."""
     rows, columns = np.nonzero(glyph >= 0.25)
     low = np.array([columns.min(), rows.min()])
     high = np.array([columns.max(), rows.max()])
@@ -146,20 +146,20 @@ def _warp_glyph(
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     slant = np.array([[rng.uniform(0.85, 1.2), rng.uniform(-0.15, 0.15)], [0, 1]])
     linear = scale * rotation @ slant
-    # Cubic interpolation may spill half a source pixel beyond the glyph's own extent.
+    # Cubic interpolation may spread the glyph by half a source pixel.
     reach = np.minimum(np.abs(linear) @ (half + 0.5), size / 2)
     center = rng.uniform(reach, size - reach)
     shift = center - linear @ ((low + high) / 2)
     value = cv2.warpAffine(
         glyph, np.column_stack([linear, shift]), (size, size), flags=cv2.INTER_CUBIC
     )
-    # A large glyph gets a steeper ramp, so that its edges are as crisp as a small one's.
+    # A steeper ramp makes the edges of a large glyph as crisp as those of a small one.
     threshold, gain = rng.uniform(0.3, 0.5), max(2.0, 0.5 * scale)
     return np.clip(0.5 + gain * (value - threshold), 0, 1)
 
 
 def _fragment(rng: np.random.Generator, alpha: np.ndarray) -> np.ndarray:
-    """The quarter to 45 per cent of a glyph that lies on one side of a random line."""
+    """Return the part of a glyph on one side of a random line: 25 to 45 % of its ink."""
     turn = rng.uniform(0, 2 * math.pi)
     along = np.tensordot([math.cos(turn), math.sin(turn)], np.indices(alpha.shape), 1)
     cut = np.quantile(along[alpha >= 0.5], rng.uniform(0.25, 0.45))
@@ -167,7 +167,7 @@ def _fragment(rng: np.random.Generator, alpha: np.ndarray) -> np.ndarray:
 
 
 def _line_drawing(rng: np.random.Generator, extent: float, size: int) -> np.ndarray:
-    """Coverage of an open curve, an outlined polygon or a cross about ``extent`` across."""
+    """Return the coverage of an open curve, an outlined polygon or a cross of size ``extent``."""
     lines = _LINE_DRAWINGS[rng.integers(len(_LINE_DRAWINGS))](rng)
     turn = rng.uniform(0, 2 * math.pi)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
@@ -200,7 +200,7 @@ _LINE_DRAWINGS = (_curve, _polygon, _cross)
 
 
 def _expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Slight blur, sensor noise, and rounding to uint8."""
+    """Blur slightly, add sensor noise, and round to uint8."""
     blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     noisy = blurred + np.float32(rng.uniform(1, 8)) * noise

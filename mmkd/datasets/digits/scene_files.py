@@ -1,48 +1,50 @@
-"""Digit scenes as files: PNG pictures and COCO annotations, made on first use and kept."""
+"""Digit scenes as files: PNG pictures and COCO annotations, drawn on first use."""
 
 import json
 import os
 import uuid
 from pathlib import Path
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
 from mmkd.datasets.digits.scene_drawing import Scene, draw_scene
+from mmkd.datasets.digits.source_digits import load_digits
+from mmkd.functional.checks import check_choice
 
-SPLITS = ('train', 'val')
+Split = Literal['train', 'val']
+SPLITS = get_args(Split)
 _DRAWING_VERSION = 1  # part of the folder's name; raise it when the drawing changes
-_MIN_SIZE = 96  # the smallest digits (a fourteenth of it) would be illegible below
+_MIN_SIZE = 96  # the smallest digits have a fourteenth of it and must stay legible
 _VAL_SHARE = 0.25
 
 
 def digit_scenes(
-    split: str,
+    split: Split,
     num_images: int,
     image_size: int = 160,
     seed: int = 0,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Folder of scenes of handwritten digits, annotated as COCO detection.
+    """Return a folder of scenes with handwritten digits, annotated in COCO's format.
 
-    Scikit-learn's 1797 handwritten digits, one to eight a scene, at sizes from
-    a fourteenth to nine sixteenths of the scene, slightly rotated and slanted,
-    in either polarity, partly covering each other, among fragments of digits
-    and other strokes on a textured ground. Training and validation scenes use
-    different source digits, whatever the seed. Scene ``i`` depends on
-    ``split``, ``image_size``, ``seed`` and ``i`` alone, so a larger set begins
-    with the smaller one.
+    A scene has one to eight of scikit-learn's 1797 handwritten digits. They are slightly rotated
+    and slanted, lighter or darker than the textured ground, and partly cover each other. Fragments
+    of digits and other strokes lie between them. Training and validation scenes use different
+    source digits, for every seed. Scene ``i`` depends only on ``split``, ``image_size``, ``seed``
+    and ``i``, so a larger set begins with the smaller one.
 
-    The folder holds ``images/*.png`` and ``annotations.json``. A box is the
-    tight one around the digit's visible ink, ``area`` is the box's (so AP_S and
-    AP_M mean box sizes), and a category's id is the digit. The folder is made
-    on first use and found again afterwards; several processes may ask for it at once.
+    The folder holds ``images/*.png`` and ``annotations.json``. A box is tight around the digit's
+    visible ink. ``area`` is the area of the box, so AP_S and AP_M refer to box sizes. A category's
+    id is the digit. The first call draws the scenes, later calls find them. Several processes may
+    call at once.
 
     Args:
         split: ``'train'`` or ``'val'``.
         num_images: Number of scenes, at least 1.
-        image_size: Side of the square scenes in pixels, at least 96. Default 160,
-            where about half of the digits are small (under 32 x 32), 4 % large and the rest medium.
+        image_size: Side of the square scenes in pixels, at least 96. At 160 (default), about half
+            of the digits are small (under 32 x 32), 4 % are large and the rest medium.
         seed: Non-negative seed of the scenes. Default 0.
         cache_dir: Where to keep the files. Default ``$MMKD_CACHE``, else ``~/.cache/mmkd``.
 
@@ -66,37 +68,30 @@ def digit_scenes(
     return folder
 
 
-def source_digits(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The handwritten digits that a split's scenes are made of.
+def source_digits(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Return the source digits of a split.
 
     Args:
         split: ``'train'`` (three quarters of the digits) or ``'val'`` (the others).
 
     Returns:
-        Glyphs of shape ``(n, 8, 8)``, float32, 0 (paper) to 1 (ink), and their
-        values of shape ``(n,)``.
+        Glyphs of shape ``(n, 8, 8)``, float32, 0 (paper) to 1 (ink), and their values of shape
+        ``(n,)``.
 
     Raises:
         ImportError: If scikit-learn is missing.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError(
-            'digit scenes need scikit-learn for its handwritten digits; '
-            'install it with `pip install mmkd[all]`'
-        ) from error
-    digits = load_digits()
-    # Not the scenes' seed: a training set of one seed must not meet a validation set of another.
-    order = np.random.default_rng(0).permutation(len(digits.target))
+    glyphs, values = load_digits()
+    # The split does not depend on the scenes' seed, so no training set shares digits with a
+    # validation set.
+    order = np.random.default_rng(0).permutation(len(values))
     num_val = round(_VAL_SHARE * len(order))
     chosen = order[:num_val] if split == 'val' else order[num_val:]
-    return (digits.images[chosen] / 16).astype(np.float32), digits.target[chosen]
+    return glyphs[chosen].astype(np.float32), values[chosen]
 
 
-def _check(split: str, num_images: int, image_size: int, seed: int) -> None:
-    if split not in SPLITS:
-        raise ValueError(f"split: expected 'train' or 'val', got {split!r}")
+def _check(split: Split, num_images: int, image_size: int, seed: int) -> None:
+    check_choice('split', split, SPLITS)
     if num_images < 1:
         raise ValueError(f'num_images: expected at least 1, got {num_images}')
     if image_size < _MIN_SIZE:
@@ -109,11 +104,11 @@ def _cache_root(cache_dir: str | os.PathLike[str] | None) -> Path:
     return Path(cache_dir or os.environ.get('MMKD_CACHE') or '~/.cache/mmkd').expanduser()
 
 
-def _write_scenes(folder: Path, split: str, num_images: int, image_size: int, seed: int) -> None:
-    """Write the pictures, and last the annotations, whose presence says that all is there.
+def _write_scenes(folder: Path, split: Split, num_images: int, image_size: int, seed: int) -> None:
+    """Write the pictures, then the annotations, whose presence means that all files are there.
 
-    Every file is moved into place whole and its bytes follow from the
-    arguments, so processes doing this at once replace files by their equals.
+    Every file is moved into place whole, and its bytes depend only on the arguments. Processes
+    that write at once replace files with equal ones.
     """
     (folder / 'images').mkdir(parents=True, exist_ok=True)
     glyphs, labels = source_digits(split)
@@ -138,7 +133,7 @@ def _write_scenes(folder: Path, split: str, num_images: int, image_size: int, se
 
 
 def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict]:
-    """COCO annotations of a scene; ids start at 1, as 0 means 'unmatched' to pycocotools."""
+    """Return a scene's COCO annotations. Ids start at 1; 0 means 'unmatched' to pycocotools."""
     annotations = []
     for offset, (label, ink) in enumerate(zip(scene.labels, scene.visible_inks(), strict=True)):
         x, y, width, height = cv2.boundingRect(ink.astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Samplers of batches that hold several samples of each class."""
+"""Samplers of batches with several samples of each class."""
 
 from mmkd.datasets.samplers.class_uniform import CURSampler
 from mmkd.datasets.samplers.superclass_uniform import SURSampler

@@ -1,6 +1,7 @@
-"""Batches made of groups: several samples of each of several classes."""
+"""Batches of groups: several samples of each of several classes."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -9,38 +10,36 @@ from torch.utils.data import Sampler
 
 from mmkd.functional.checks import check_choice, check_positive_int
 
-SMALL_CLASSES = ('error', 'repeat')
+SmallClasses = Literal['error', 'repeat']
 Indices = NDArray[np.int64]
 
 
 class GroupSampler(Sampler[int]):
-    """Each global batch is P classes with k samples each; an epoch shows all samples.
+    """Draw global batches of P classes with k samples each. An epoch shows all samples.
 
     With W processes and b samples a process, P = W b / k. Every process draws the same global
-    batches from (seed, epoch) and takes its part of each, which holds whole groups.
+    batches from (seed, epoch) and takes its share of each, which consists of whole groups.
 
-    An epoch shuffles the samples of each class and cuts them into groups of k, so that each
-    sample is seen once. An incomplete group is filled with other samples of its class, and
-    classes drawn at random get one group more until the last batch is whole: those samples are
-    seen once more.
+    An epoch shuffles the samples of each class and cuts them into groups of k, so it shows each
+    sample once. Other samples of the class fill an incomplete group. Random classes get another
+    group until the last batch is whole. These samples are shown twice.
 
-    The P classes of a batch differ, in every batch of the epoch, if no class has more groups than
-    there are batches. They are drawn in proportion to the groups that classes have left. In an
-    unbalanced epoch the larger classes are part of every batch; once fewer than P classes have
-    groups left, batches hold several groups of each of them, as they do throughout if there are
-    no P classes.
+    The sampler draws the classes of a batch in proportion to the groups that they have left. If no
+    class has more groups than there are batches, every batch has P different classes. Otherwise
+    the largest classes are part of every batch. Once fewer than P classes have groups left,
+    batches hold several groups of one class. The same happens if there are fewer than P classes.
 
     Args:
         labels: Class of each sample, shape (N,).
-        batch_size: Samples of a batch in one process, a multiple of ``num_per_class``.
-        num_per_class: The group's size k.
+        batch_size: Batch size in one process, a multiple of ``num_per_class``.
+        num_per_class: Group size k.
         seed: Non-negative seed, the same in all processes; None draws one.
-        small_classes: What to do about classes of fewer than k samples: ``'error'``, or
-            ``'repeat'`` samples within a group.
+        small_classes: What to do with classes of fewer than k samples: ``'error'`` raises,
+            ``'repeat'`` repeats samples within a group.
         names: Names of the classes for errors, by label.
 
     Raises:
-        ValueError: If an argument is out of its range, or a class too small.
+        ValueError: If an argument is out of its range, or a class is too small.
     """
 
     kind = 'class'
@@ -51,12 +50,12 @@ class GroupSampler(Sampler[int]):
         batch_size: int,
         num_per_class: int,
         seed: int | None,
-        small_classes: str,
+        small_classes: SmallClasses,
         names: Sequence[str] = (),
     ) -> None:
         check_positive_int('batch_size', batch_size)
         check_positive_int('num_per_class', num_per_class)
-        check_choice('small_classes', small_classes, SMALL_CLASSES)
+        check_choice('small_classes', small_classes, get_args(SmallClasses))
         if batch_size % num_per_class:
             raise ValueError(
                 f'batch_size: expected a multiple of num_per_class={num_per_class}, '
@@ -89,7 +88,7 @@ class GroupSampler(Sampler[int]):
         return f'{self.kind} {label}{name}'
 
     def __iter__(self) -> Iterator[int]:
-        """Indices of this process's samples in the epoch."""
+        """Iterate over the indices of this process's samples in the epoch."""
         rng = np.random.default_rng((self.seed, self.epoch))
         classes = _schedule(self._num_groups, self._groups_per_batch, rng).ravel()
         counts = np.bincount(classes, minlength=len(self._members))
@@ -104,24 +103,24 @@ class GroupSampler(Sampler[int]):
         return iter(batches[:, self.rank].ravel().tolist())
 
     def __len__(self) -> int:
-        """Number of this process's samples in an epoch, a multiple of the batch size."""
+        """Return the number of this process's samples in an epoch: a multiple of the batch size."""
         return int(self._num_batches) * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches are drawn next."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
 
 def _schedule(counts: Indices, per_batch: int, rng: np.random.Generator) -> Indices:
-    """The class of each group, shape (batches, per_batch), each at least ``counts`` times."""
-    share = -(-per_batch // len(counts))  # of a class in a batch: 1, if there are enough classes
+    """Return the class of each group, (batches, per_batch), each at least ``counts`` times."""
+    share = -(-per_batch // len(counts))  # groups of a class in a batch: 1 if classes suffice
     left = _fill_batches(counts, per_batch, share, rng)
     later = range(left.sum() // per_batch - 1, -1, -1)
     return np.stack([_draw_batch(left, per_batch, n * share, rng) for n in later])
 
 
 def _fill_batches(counts: Indices, per_batch: int, share: int, rng: np.random.Generator) -> Indices:
-    """The classes' numbers of groups, raised until all batches are whole."""
+    """Return the classes' numbers of groups, raised until all batches are whole."""
     num_batches = -(-counts.sum() // per_batch)
     counts = counts.copy()
     while missing := num_batches * per_batch - counts.sum():
@@ -131,21 +130,21 @@ def _fill_batches(counts: Indices, per_batch: int, share: int, rng: np.random.Ge
 
 
 def _draw_batch(left: Indices, per_batch: int, room: int, rng: np.random.Generator) -> Indices:
-    """Classes of one batch, taken from ``left`` in place; later ones have ``room`` for a class."""
+    """Take the classes of one batch from ``left``. Later batches have ``room`` for each class."""
     drawn: list[int] = []
     while len(drawn) < per_batch:  # a second round only if fewer classes have groups left
         present = np.flatnonzero(left)
-        # The smallest of these are a draw without replacement in proportion to `left`.
+        # The smallest keys are a draw without replacement in proportion to `left`.
         keys = rng.exponential(size=len(present)) / left[present]
-        keys[left[present] > room] = 0.0  # now or twice in a later batch
+        keys[left[present] > room] = 0.0  # later batches cannot hold all of these
         chosen = present[np.argsort(keys)[: per_batch - len(drawn)]]
         left[chosen] -= 1
         drawn.extend(chosen)
-    return rng.permutation(drawn)  # or the first process would get the largest classes
+    return rng.permutation(drawn)  # else the first process would get the largest classes
 
 
 def _groups_of(members: Indices, count: int, size: int, rng: np.random.Generator) -> Indices:
-    """``count`` groups of one class, shape (count, size), which hold all of its members."""
+    """Return ``count`` groups of one class, shape (count, size), with all of its members."""
     members = rng.permutation(members)
     whole = len(members) // size
     groups = [members[: whole * size].reshape(whole, size)]
@@ -156,7 +155,7 @@ def _groups_of(members: Indices, count: int, size: int, rng: np.random.Generator
 
 
 def _filled(group: Indices, members: Indices, size: int, rng: np.random.Generator) -> Indices:
-    """The group with further members, different ones if there are enough."""
+    """Fill the group with more members: different ones if there are enough."""
     others = np.setdiff1d(members, group)
     missing = size - len(group)
     if len(others) >= missing:

@@ -9,14 +9,14 @@ from torch.utils.data import ConcatDataset
 
 
 def sample_labels(dataset: Any) -> NDArray[np.integer]:
-    """Label of each sample, shape (N,), in the data set's order.
+    """Return the label of each sample, shape (N,), in the data set's order.
 
     Args:
-        dataset: With ``get_gt_labels()``, as MMPretrain's and mmkd's classification data sets; or
-            such ones concatenated or repeated.
+        dataset: A classification data set of MMPretrain or mmkd (with ``get_gt_labels()``), or
+            several, concatenated or repeated.
 
     Raises:
-        TypeError: If it is another data set.
+        TypeError: If it is another kind of data set.
         ValueError: If the labels are not one integer for each sample.
     """
     labels = np.asarray(_labels(dataset))
@@ -36,6 +36,6 @@ def _labels(dataset: Any) -> Any:
     if isinstance(dataset, RepeatDataset):
         return np.tile(_labels(dataset.dataset), dataset.times)
     raise TypeError(
-        'dataset: expected a classification data set with `get_gt_labels`, or such ones '
+        'dataset: expected a classification data set with `get_gt_labels`, or several, '
         f'concatenated or repeated, got {type(dataset).__name__}'
     )

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from mmkd.datasets.samplers.group_sampler import GroupSampler
+from mmkd.datasets.samplers.group_sampler import GroupSampler, SmallClasses
 from mmkd.datasets.samplers.sample_labels import sample_labels
 from mmkd.datasets.superclass_file import read_superclasses
 from mmkd.registry import DATA_SAMPLERS
@@ -13,25 +13,25 @@ from mmkd.registry import DATA_SAMPLERS
 class SURSampler(GroupSampler):
     """Superclass-uniform random sampler: each batch is P superclasses with k samples each.
 
-    "Correlation Congruence for Knowledge Distillation" (2019), sec. 3.5. Superclasses are
-    clusters of the teacher's features; ``tools/superclasses.py`` makes them. Apart from that, this
-    is :class:`CURSampler`, and ``batch_size`` has to be the data loader's in the same way.
+    "Correlation Congruence for Knowledge Distillation" (https://arxiv.org/abs/1904.01802), sec.
+    3.5. Superclasses are clusters of the teacher's features. ``tools/superclasses.py`` writes them.
+    Otherwise the sampler is :class:`CURSampler`: set ``batch_size`` here and in the data loader.
 
     Args:
-        dataset: The data set that the superclasses were made for. MMEngine's runner passes it.
-        batch_size: The data loader's, samples of a process; a multiple of ``num_per_class``.
+        dataset: The data set of the superclasses. MMEngine's runner passes it.
+        batch_size: The data loader's batch size in one process, a multiple of ``num_per_class``.
         superclasses: File written by ``tools/superclasses.py``.
-        num_per_class: Samples of each superclass, k. Defaults to 4, the paper's.
-        seed: Non-negative seed, the same in all processes. MMEngine's runner passes its own;
-            None (default) draws one.
-        small_classes: What to do about superclasses of fewer than k samples, which clustering
-            makes: ``'repeat'`` samples within a group (default), or ``'error'``.
+        num_per_class: Samples of each superclass, k. Defaults to 4, as in the paper.
+        seed: Non-negative seed, the same in all processes. MMEngine's runner passes its own. None
+            (default) draws one.
+        small_classes: What to do with superclasses of fewer than k samples, which clustering can
+            make: ``'repeat'`` (default) repeats samples within a group, ``'error'`` raises.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        TypeError: If the data set has no labels to be found.
-        ValueError: If the file is of another data set or no such file, or another argument is out
-            of its range.
+        FileNotFoundError: If the file does not exist.
+        TypeError: If the data set has no labels.
+        ValueError: If the file has other content or belongs to another data set, or another
+            argument is out of its range.
 
     Example:
         >>> batch_size = 64
@@ -52,7 +52,7 @@ class SURSampler(GroupSampler):
         superclasses: str | os.PathLike[str],
         num_per_class: int = 4,
         seed: int | None = None,
-        small_classes: str = 'repeat',
+        small_classes: SmallClasses = 'repeat',
     ) -> None:
         clusters = read_superclasses(superclasses, sample_labels(dataset))
         super().__init__(clusters, batch_size, num_per_class, seed, small_classes)
