@@ -1,4 +1,4 @@
-"""Curves of the task loss and of the similarity to the teacher."""
+"""Curves of the task loss and the similarity to the teacher."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,10 +7,10 @@ from mmkd.analysis.results import Run
 
 
 def plot_curves(runs: Mapping[str, Run], path: str | Path) -> None:
-    """Plot task loss over steps and similarity over epochs, a line a run, as a PNG.
+    """Plot task loss over steps and similarity over epochs, one line a run, as a PNG.
 
     Args:
-        runs: Runs by their name in the legend.
+        runs: Runs by name in the legend.
         path: File to write.
     """
     from matplotlib.figure import Figure

@@ -1,32 +1,39 @@
-"""Ground truth and the boxes of several detectors, side by side."""
+"""Pictures of the ground truth beside the boxes of several detectors."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
 from torchvision.ops import nms
 
-# Of boxes that overlap more, whatever their class, only the most confident is drawn.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Draw only the most confident of boxes with a larger IoU, regardless of class.
 SAME_PLACE = 0.5
 
 Boxes = Sequence[tuple[np.ndarray, str]]
 
 
 @torch.no_grad()
-def predict(model: BaseModel, dataset: BaseDataset, indices: Sequence[int]) -> list:
-    """Predictions of a detector for some images of a data set.
+def predict(
+    model: BaseModel, dataset: BaseDataset, indices: Sequence[int]
+) -> list[BaseDataElement]:
+    """Run a detector on some images of a data set.
 
     Returns:
-        One data sample an image, boxes in the pixels of the image file.
+        One data sample an image, with boxes in pixels of the image file.
     """
     batch = pseudo_collate([dataset[index] for index in indices])
     return model.eval().test_step(batch)
 
 
-def _predicted(sample, classes: Sequence[str], threshold: float) -> Boxes:
+def _predicted(sample: BaseDataElement, classes: Sequence[str], threshold: float) -> Boxes:
     found = sample.pred_instances.cpu()
     found = found[found.scores >= threshold]
     found = found[nms(found.bboxes, found.scores, SAME_PLACE)].numpy()
@@ -41,7 +48,7 @@ def _annotated(dataset: BaseDataset, index: int, classes: Sequence[str]) -> Boxe
     return [(np.array(i['bbox']), classes[i['bbox_label']]) for i in instances]
 
 
-def _draw(axes, image: np.ndarray, boxes: Boxes, color: str) -> None:
+def _draw(axes: 'Axes', image: np.ndarray, boxes: Boxes, color: str) -> None:
     from matplotlib.patches import Rectangle
 
     axes.imshow(image)
@@ -61,14 +68,14 @@ def draw_detections(
     *,
     threshold: float = 0.3,
 ) -> None:
-    """Draw a row an image: the ground truth, then the boxes of each model, as a PNG.
+    """Draw one row an image: the ground truth, then the boxes of each model, as a PNG.
 
     Args:
-        models: Detectors by the title of their column.
+        models: Detectors by column title.
         dataset: Data set with annotations and a test pipeline.
         indices: Images to draw.
         path: File to write.
-        threshold: Least score of a box that is drawn.
+        threshold: Lowest score of a box to draw.
     """
     import mmcv
     from matplotlib.figure import Figure

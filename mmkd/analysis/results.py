@@ -1,4 +1,4 @@
-"""Read what MMEngine wrote about a run."""
+"""Results of a run, read from MMEngine's log."""
 
 import json
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ class Run:
     """A finished training run.
 
     Attributes:
-        metrics: Of the last evaluation, in percent: AP, AP50, AP75, AP_S, AP_M, AP_L (-100 where
-            the data has no box of that size); or top-1 and, if evaluated, top-5 accuracy.
+        metrics: Metrics of the last evaluation, in percent: AP, AP50, AP75, AP_S, AP_M and AP_L
+            (-100 if the data has no box of that size), or top-1 and perhaps top-5 accuracy.
         task_loss: (step, task loss without distillation) of each logged step.
-        similarity: (epoch, similarity to the teacher) where it was measured.
-        seconds: Time in training steps, from the log.
+        similarity: (epoch, similarity to the teacher) of each measurement.
+        seconds: Duration of all training steps, from the log.
         steps: Number of training steps.
     """
 
@@ -36,7 +36,7 @@ class Run:
 
 
 def _task_loss(row: dict) -> float:
-    """Total loss of a logged step less what distillation adds."""
+    """Return the total loss of a logged step without the distillation losses."""
     return row['loss'] - sum(v for k, v in row.items() if k.startswith('distill.') and 'loss' in k)
 
 
@@ -47,7 +47,7 @@ def read_run(work_dir: str | Path) -> Run:
         work_dir: Work directory of the runner, with ``<timestamp>/vis_data/scalars.json``.
 
     Raises:
-        FileNotFoundError: If no run wrote its scalars there.
+        FileNotFoundError: If the directory has no scalars of a run.
     """
     logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     if not logs:
@@ -64,6 +64,6 @@ def read_run(work_dir: str | Path) -> Run:
         elif AP_KEYS['AP'] in row:
             run.metrics = {name: 100 * row[key] for name, key in AP_KEYS.items()}
         elif ACCURACY_KEYS['top-1'] in row:
-            # In percent already.
+            # Accuracy is logged in percent.
             run.metrics = {name: row[key] for name, key in ACCURACY_KEYS.items() if key in row}
     return run

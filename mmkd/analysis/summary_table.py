@@ -1,4 +1,4 @@
-"""One table of several methods over several seeds."""
+"""A table of several methods over several seeds."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
@@ -7,14 +7,14 @@ Summary = dict[str, dict[str, float]]
 
 
 def summarize(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Summary]:
-    """Mean and sample standard deviation of each column, for each method.
+    """Return mean and sample standard deviation of each column, for each method.
 
     Args:
-        runs: For each method the columns of its runs, one mapping a seed.
+        runs: For each method, one mapping a seed from columns to values.
 
     Returns:
-        ``{method: {column: {'mean': ..., 'std': ..., 'runs': ...}}}``; the deviation of a single
-        run is 0.
+        ``{method: {column: {'mean': ..., 'std': ..., 'runs': ...}}}``. A single run has the
+        deviation 0.
 
     Example:
         >>> summarize({'student': [{'AP': 10.0}, {'AP': 14.0}]})['student']['AP']['mean']
@@ -41,7 +41,7 @@ def _cell(value: Mapping[str, float]) -> str:
 
 
 def to_markdown(summary: Mapping[str, Summary], baseline: str, gain_in: str = 'AP') -> str:
-    """Write a summary as a Markdown table with the gain in one column over ``baseline``.
+    """Format a summary as a Markdown table, with the gain over ``baseline`` in ``gain_in``.
 
     Example:
         >>> rows = {'student': [{'AP': 10.0}], 'PCKA': [{'AP': 12.5}]}

@@ -1,7 +1,7 @@
-"""Everything that makes the frozen OpenMMLab releases run on today's PyTorch.
+"""Patches that make the frozen OpenMMLab releases run on current PyTorch.
 
-Nothing else in mmkd knows about it. :func:`apply` only registers import hooks: each piece acts
-when the package it concerns is imported, and not at all when there is nothing to mend.
+The rest of mmkd does not depend on them. :func:`apply` only registers import hooks: each patch runs
+when its package is imported, and only if the package needs it.
 """
 
 from types import ModuleType
@@ -23,9 +23,9 @@ def _mmcv_ops(_: str) -> ModuleType:
 
 
 def apply() -> None:
-    """Make the stack importable; called by ``import mmkd``, harmless when called again."""
+    """Make OpenMMLab importable. ``import mmkd`` calls this; repeated calls change nothing."""
     import_hooks.install()
-    import_hooks.provide('mmcv._ext', _mmcv_ops)  # only where mmcv was not compiled
+    import_hooks.provide('mmcv._ext', _mmcv_ops)  # only if mmcv is not compiled
     for piece in (mmengine_packages, checkpoints, cpu_distributed, mmcls, mmrazor):
         piece.apply()
 

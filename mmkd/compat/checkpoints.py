@@ -1,8 +1,8 @@
-"""Checkpoints under PyTorch's safe loading (``weights_only=True``), which stays on.
+"""MMEngine's checkpoints with PyTorch's safe loading (``weights_only=True``).
 
-MMEngine's own checkpoints hold its training log beside the weights, so the safe loader refuses
-them. The harmless types of that log are allow-listed; anything else in a file still stops the
-load. Downloads, which PyTorch does not load safely by default, are loaded safely too.
+MMEngine's checkpoints hold a training log beside the weights, so the safe loader refuses them. This
+module allow-lists the harmless types of the log. Any other type still stops the load. Downloads
+are loaded safely, too, which is not PyTorch's default.
 """
 
 import functools
@@ -13,7 +13,7 @@ from mmkd.compat.import_hooks import after_import
 
 
 def _safe_types() -> list:
-    """Types in the ``message_hub`` and ``meta`` of an MMEngine checkpoint."""
+    """Return the types in the ``message_hub`` and ``meta`` of an MMEngine checkpoint."""
     import numpy as np
     from mmengine.config import ConfigDict
     from mmengine.logging.history_buffer import HistoryBuffer
@@ -24,7 +24,7 @@ def _safe_types() -> list:
         from numpy.core import multiarray  # type: ignore[no-redef]
 
     def statistic(cls: type, name: str):
-        # A buffer pickles its methods as `getattr(HistoryBuffer, 'min')`; nothing else may pass.
+        # A buffer pickles its methods as `getattr(HistoryBuffer, 'min')`. Allow only these.
         if cls is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
             raise pickle.UnpicklingError(f'refused: getattr of {name!r} in a checkpoint')
         return getattr(cls, name)
@@ -37,7 +37,7 @@ def _safe_types() -> list:
         np.ndarray,
         np.dtype,
         *{type(np.dtype(kind)) for kind in kinds},
-        # Files written under NumPy 1 and NumPy 2 name the same functions differently.
+        # NumPy 1 and NumPy 2 have different names for the same functions.
         (multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
         (multiarray._reconstruct, 'numpy._core.multiarray._reconstruct'),
         (multiarray.scalar, 'numpy.core.multiarray.scalar'),

@@ -1,18 +1,22 @@
-"""Multi-process runs on machines without a GPU: gloo, and a data-parallel wrapper without devices.
+"""Multi-process runs on machines without a GPU: gloo, and DDP without ``device_ids``.
 
-MMEngine 0.10 selects a CUDA device and passes it to the wrapper whatever the backend is.
+MMEngine 0.10 selects a CUDA device and passes it to DDP with every backend.
 """
 
 import functools
 import os
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mmkd.compat.import_hooks import after_import
 
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
+    from torch import nn
+
 
 def _without_device(dist_utils: ModuleType) -> None:
-    """Start the process group with gloo where there is no accelerator."""
+    """Start the process group with gloo if there is no accelerator."""
     import torch.distributed as dist
     from mmengine.device import get_device
 
@@ -43,8 +47,8 @@ def _without_device(dist_utils: ModuleType) -> None:
     dist_utils._init_dist_slurm = init_dist_slurm  # type: ignore[attr-defined]
 
 
-def _without_sync_batch_norm(runner: Any, model: Any) -> Any:
-    """Let each process normalize by its own batch: DDP refuses SyncBatchNorm on CPU."""
+def _without_sync_batch_norm(runner: 'Runner', model: 'nn.Module') -> 'nn.Module':
+    """Replace SyncBatchNorm by BatchNorm: DDP refuses SyncBatchNorm on a CPU."""
     from mmengine.model import revert_sync_batchnorm
     from torch.nn import SyncBatchNorm
 
@@ -59,13 +63,13 @@ def _without_sync_batch_norm(runner: Any, model: Any) -> Any:
 
 
 def _wrap_on_cpu(runner: ModuleType) -> None:
-    """Wrap the model without ``device_ids`` where there is no accelerator."""
+    """Wrap the model without ``device_ids`` if there is no accelerator."""
     from mmengine.device import get_device
 
     wrap_model = runner.Runner.wrap_model
 
     @functools.wraps(wrap_model)
-    def wrap(self, model_wrapper_cfg, model):
+    def wrap(self: 'Runner', model_wrapper_cfg: dict | None, model: 'nn.Module') -> 'nn.Module':
         if self.distributed and get_device() == 'cpu':
             if model_wrapper_cfg is None:
                 model_wrapper_cfg = {

@@ -1,7 +1,7 @@
-"""Two import hooks: provide a module that is missing, patch one right after it is imported.
+"""Two import hooks: one provides missing modules, one patches modules after their import.
 
-Patching at import time keeps ``import mmkd`` free of cost and makes the order in which a user
-imports ``mmkd`` and the OpenMMLab packages irrelevant.
+Patches at import time keep ``import mmkd`` fast. Users may import ``mmkd`` before or after the
+OpenMMLab packages.
 """
 
 import sys
@@ -15,7 +15,7 @@ Factory = Callable[[str], ModuleType]
 
 
 class _FactoryLoader(Loader):
-    """Loads a module by calling a factory with the module's name."""
+    """Loads a module by a call of a factory with the module's name."""
 
     def __init__(self, factory: Factory) -> None:
         self._factory = factory
@@ -28,7 +28,7 @@ class _FactoryLoader(Loader):
 
 
 class _Provider(MetaPathFinder):
-    """Finds registered modules (and, where asked, everything below them)."""
+    """Finds registered modules, and optionally all their submodules."""
 
     def __init__(self) -> None:
         self.factories: dict[str, tuple[Factory, bool]] = {}
@@ -41,7 +41,7 @@ class _Provider(MetaPathFinder):
 
 
 class _Patcher(MetaPathFinder):
-    """Finds registered modules on the usual path and patches them once they are executed."""
+    """Finds registered modules on the usual path and patches them after their execution."""
 
     def __init__(self) -> None:
         self.patches: dict[str, list[Patch]] = {}
@@ -60,7 +60,7 @@ class _Patcher(MetaPathFinder):
             for patch in patches:
                 patch(module)
 
-        # The loader keeps its type, so that inspect and linecache still find the source.
+        # The loader keeps its type, so inspect and linecache still find the source.
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
@@ -69,7 +69,7 @@ _overrides, _fallbacks, _patcher = _Provider(), _Provider(), _Patcher()
 
 
 def install() -> None:
-    """Put the finders in place; repeated calls change nothing."""
+    """Install the finders. Repeated calls change nothing."""
     for finder in (_patcher, _overrides):
         if finder not in sys.meta_path:
             sys.meta_path.insert(0, finder)
@@ -82,16 +82,15 @@ def provide(name: str, factory: Factory, *, override: bool = False, tree: bool =
 
     Args:
         name: Full name of the module.
-        factory: Called with the module's full name, returns the finished module.
-        override: Take the place of an installed module of that name; by default an installed
-            one wins.
-        tree: Provide every sub-module of ``name`` by the same factory.
+        factory: Takes the module's full name and returns the finished module.
+        override: Replace an installed module of this name. By default the installed one wins.
+        tree: Use the factory for every submodule of ``name``, too.
     """
     (_overrides if override else _fallbacks).factories[name] = (factory, tree)
 
 
 def after_import(name: str, patch: Patch) -> None:
-    """Call ``patch(module)`` after ``name`` is imported; at once if it already is."""
+    """Call ``patch(module)`` after the import of ``name``, or now if it is imported already."""
     patches = _patcher.patches.setdefault(name, [])
     if patch in patches:
         return
@@ -101,7 +100,7 @@ def after_import(name: str, patch: Patch) -> None:
 
 
 def rebind(owner: ModuleType, name: str, new: Callable) -> None:
-    """Replace a function in its module and wherever its package has already imported it by name."""
+    """Replace a function in its module and in all modules of its package that imported it."""
     old = getattr(owner, name)
     package = owner.__name__.partition('.')[0]
     for module_name, module in list(sys.modules.items()):

@@ -10,7 +10,7 @@ RENAMED = {'ClsDataSample': 'DataSample', 'PackClsInputs': 'PackInputs'}
 
 
 class _Alias(ModuleType):
-    """Looks its attributes up in the module of ``mmpretrain`` that it stands for."""
+    """Looks up attributes in the ``mmpretrain`` module of the same name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -18,7 +18,7 @@ class _Alias(ModuleType):
         self.__dict__['_target'] = importlib.import_module(target)
 
     def __getattr__(self, name: str):
-        # The import system must see this module's own (absent) path and spec, not the target's.
+        # The import system must not see the target's path and spec.
         if name.startswith('__'):
             raise AttributeError(name)
         return getattr(self.__dict__['_target'], RENAMED.get(name, name))
@@ -26,11 +26,11 @@ class _Alias(ModuleType):
 
 def _is_installed() -> bool:
     spec = importlib.util.find_spec('mmcls')
-    return spec is not None and spec.origin is not None  # the alias comes from no file
+    return spec is not None and spec.origin is not None  # the alias has no file
 
 
 def _alias_scope(mmpretrain_registry: ModuleType) -> None:
-    """Let ``type='mmcls.X'`` find what is registered as ``mmpretrain.X``."""
+    """Let ``type='mmcls.X'`` find ``mmpretrain.X``."""
     from mmengine.registry import Registry
 
     if _is_installed():
@@ -49,7 +49,7 @@ def _alias_scope(mmpretrain_registry: ModuleType) -> None:
 
     for registry in list(vars(mmpretrain_registry).values()):
         if isinstance(registry, Registry) and registry.scope == 'mmpretrain':
-            AliasRegistry(registry)  # its parent keeps it
+            AliasRegistry(registry)  # its parent holds a reference
 
 
 def _alias_configs(config_utils: ModuleType) -> None:

@@ -1,10 +1,10 @@
 """How MMEngine finds installed packages and their configs (``pkg::path/to/config.py``).
 
 MMEngine 0.10 asks ``pkg_resources``, which setuptools no longer ships and which does not see
-editable installs; the import system knows both. ``mmkd::`` joins the packages whose configs can
-be inherited; their types without a prefix are looked up where those of a local config are, since
-mmkd's own carry one. A config that is where its name says is taken from there: MMEngine reads a
-hundred metafiles first, for each of a dozen base configs.
+editable installs. These patches ask the import system instead. They also let configs inherit from
+``mmkd::``. Types without a prefix in such a config belong to the scope of the inheriting config,
+because mmkd's own types have a prefix. A config is first looked for at the path in its name.
+MMEngine would read a hundred metafiles first, for each of a dozen base configs.
 """
 
 import importlib.util
@@ -27,10 +27,10 @@ def is_installed(package: str) -> bool:
 
 
 def get_installed_path(package: str) -> str:
-    """Folder of the module that ``package`` installs.
+    """Return the folder of the module that ``package`` installs.
 
     Raises:
-        ModuleNotFoundError: If it is not installed.
+        ModuleNotFoundError: If the package is not installed.
         RuntimeError: If it is a namespace package.
     """
     spec = _find(package)

@@ -1,8 +1,8 @@
-"""MMRazor 1.0.0 on current PyTorch: its distillation half without the one that cannot import.
+"""MMRazor 1.0.0 on current PyTorch, without its quantization code.
 
-Its quantization code builds on private modules of PyTorch 1.13 and is imported unconditionally,
-so it is replaced by stand-ins that raise when used. They are registered under their names: a
-config that asks for one is told why it cannot have it.
+MMRazor always imports that code, which needs private modules of PyTorch 1.13. Stand-ins replace it
+and raise when used. They are registered under the old names, so a config that uses one fails with
+the reason.
 """
 
 import importlib

@@ -1,10 +1,10 @@
-"""Stand-ins for things that cannot work on the installed versions: importable, unusable."""
+"""Stand-ins for code that cannot work on the installed versions: importable, not usable."""
 
 from types import ModuleType
 
 
 class UnavailableError(ImportError):
-    """Raised when something that is replaced by a stand-in is used."""
+    """Raised when code uses a stand-in."""
 
 
 def unavailable(name: str, reason: str) -> type:

@@ -1,1 +1,1 @@
-"""Models: built from configs of any OpenMMLab package, compiled, and run on several views."""
+"""Models: build them from configs, compile them, and run them on several views."""

@@ -1,4 +1,4 @@
-"""Build a model from what a config may name: a config of any OpenMMLab package, or a dict."""
+"""Build models from a dict or from a config of any OpenMMLab package."""
 
 import copy
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ from mmkd.registry import MODELS
 def model_config(
     cfg_path: str, *, pretrained: bool = False, **overrides: Any
 ) -> tuple[dict, str | None]:
-    """Return the ``model`` part of a config file, changed by ``overrides``, and its scope.
+    """Return the ``model`` part of a config file with ``overrides``, and its scope.
 
-    The scope is None if the file names none and belongs to no package.
+    The scope is None if the file sets no scope and belongs to no package.
 
     Args:
         cfg_path: ``'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'`` or the path of a file.
-        pretrained: Initialize the whole model from the weights that the package's model zoo
-            names for this config (``pkg::`` configs only).
-        overrides: Merged into the model's config, as a child config's ``model`` would be, e.g.
-            ``bbox_head=dict(num_classes=2)``.
+        pretrained: Initialize the whole model with the weights of this config from the package's
+            model zoo (``pkg::`` configs only).
+        overrides: Settings to merge into the model's config, as in the ``model`` of a child
+            config: ``bbox_head=dict(num_classes=2)``.
 
     Raises:
-        ValueError: If the file has no ``model``, or the model zoo no weights for it.
+        ValueError: If the file has no ``model``, or the model zoo has no weights for it.
     """
     if '::' in cfg_path:
         cfg = get_config(cfg_path, pretrained=pretrained)
@@ -49,7 +49,7 @@ def model_config(
 
 
 def build_model(model: BaseModel | Mapping[str, Any]) -> BaseModel:
-    """Build a model, or return it if it is built already.
+    """Build a model. Return a model that is built already.
 
     Args:
         model: A model; a dict with ``cfg_path`` (see :func:`model_config`); or a dict with

@@ -1,4 +1,4 @@
-"""torch.compile for what of a model repeats with the same shapes: its backbone and neck."""
+"""torch.compile for backbone and neck, which see the same shapes in each step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,14 @@ from torch import nn
 
 
 def compile_features(model: nn.Module, options: bool | Mapping[str, Any]) -> None:
-    """Compile backbone and neck in place; names of modules and weights stay.
+    """Compile backbone and neck in place. Names of modules and weights stay.
 
-    Heads and their losses, whose shapes change with the instances, run as they are.
+    Heads and losses are not compiled, because their shapes change with the number of instances.
 
     Args:
         model: A detector or classifier.
-        options: True, or arguments of :func:`torch.compile`, such as ``mode`` or ``dynamic``; False
-            does nothing.
+        options: True, or a dict of arguments of :func:`torch.compile` (``mode``, ``dynamic``, ...).
+            False does nothing.
 
     Raises:
         ValueError: If the model has no backbone.
@@ -31,10 +31,10 @@ def compile_features(model: nn.Module, options: bool | Mapping[str, Any]) -> Non
 
 
 def begin_step() -> None:
-    """Let CUDA graphs (``mode='reduce-overhead'``) overwrite what was computed before this call.
+    """Let CUDA graphs (``mode='reduce-overhead'``) overwrite the outputs of earlier calls.
 
-    What they return stays valid until the next step, and unless told otherwise they take each call
-    of a compiled part without gradients for a step of its own: a neck's call would take away the
-    output of its backbone. So call it once before teacher and student see a batch.
+    Outputs of CUDA graphs stay valid until the next step. Without gradients, PyTorch takes each
+    call of a compiled module for a new step, so the neck would overwrite the backbone's output.
+    Call this function once before teacher and student see a batch.
     """
     torch.compiler.cudagraph_mark_step_begin()

@@ -1,16 +1,16 @@
-"""The heads of a model that classify."""
+"""Heads that classify."""
 
 import re
 from collections.abc import Iterator
 
 from torch import nn
 
-# Heads that do not classify the data set's classes: objectness, and pixels of another label set.
+# These predict objectness, or pixels of another label set, not the data set's classes.
 _OTHER_HEADS = {'rpn_head', 'semantic_head'}
 
 
 def classifying_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules named head (``bbox_head``, ``roi_head.bbox_head.0``) that state ``num_classes``."""
+    """Yield heads (``bbox_head``, ``roi_head.bbox_head.0``) with ``num_classes``, by name."""
     for name, module in model.named_modules():
         parts = name.split('.')
         other = any(part in _OTHER_HEADS or part.startswith('teacher') for part in parts)

@@ -1,4 +1,4 @@
-"""Several views of each image for the features, the image itself for the task."""
+"""Features of several views of each image. The task sees only the image itself."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ VIEWS: dict[str, Views] = {'rotations': rotations}
 
 
 def resolve_views(views: str | Views | None) -> Views | None:
-    """The function of that name, or the function itself.
+    """Return the function with this name, or the function itself.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If the name is unknown.
     """
     if not isinstance(views, str):
         return views
@@ -27,15 +27,16 @@ def resolve_views(views: str | Views | None) -> Views | None:
 
 @contextmanager
 def all_views(model: Any, views: Views | None) -> Iterator[None]:
-    """While the block runs, ``model.extract_feat`` works on all views of its images.
+    """Make ``model.extract_feat`` process all views of its images while the block runs.
 
-    What listens to backbone and neck gets the features of all views, view by view; what calls
-    ``extract_feat`` gets those of the first view, the images themselves. Batch statistics are
-    those of all views.
+    Forward hooks of backbone and neck see the features of all V views, view by view. The caller of
+    ``extract_feat`` gets the features of the first view, the images themselves. Batch statistics
+    cover all views.
 
     Args:
         model: A classifier or detector of OpenMMLab.
-        views: From (B, 3, H, W) to (V B, 3, H, W), the images themselves first; None does nothing.
+        views: Function from (B, 3, H, W) to (V B, 3, H, W), with the images themselves first. None
+            does nothing.
     """
     if views is None:
         yield
@@ -53,7 +54,7 @@ def all_views(model: Any, views: Views | None) -> Iterator[None]:
 
 
 def _first(features: Any, rows: int) -> Any:
-    """The first rows of each Tensor."""
+    """Return the first rows of each Tensor."""
     if isinstance(features, Tensor):
         return features[:rows]
     return type(features)(_first(feature, rows) for feature in features)

@@ -1,4 +1,4 @@
-"""One pass of a model over an image of zeros, which needs neither weights nor data."""
+"""Run a model on an image of zeros, without weights or data."""
 
 import torch
 from mmengine.model import BaseModel
@@ -8,7 +8,7 @@ Size = tuple[int, int]
 
 
 def zero_sample(size: Size) -> BaseDataElement:
-    """Data sample of an image of ``size`` (height, width) with one box, of class 0, in it."""
+    """Return a data sample for an image of ``size`` (height, width), with one box of class 0."""
     height, width = size
     information = dict(
         img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1, 1)
@@ -20,7 +20,7 @@ def zero_sample(size: Size) -> BaseDataElement:
 
 @torch.no_grad()
 def run_on_zeros(model: BaseModel, size: Size, mode: str = 'tensor') -> None:
-    """Run ``model`` once in eval mode; afterwards its modules train or not as before.
+    """Run ``model`` once in eval mode, then restore the mode of each module.
 
     Args:
         model: A detector or classifier.

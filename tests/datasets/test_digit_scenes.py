@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS, DefaultScope
 from mmengine.structures import InstanceData
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -333,10 +333,16 @@ def test_dataset_rejects_files_of_ones_own(tmp_path):
         DigitScenesDataset(num_images=1, cache_dir=tmp_path, ann_file='mine.json')
 
 
+@pytest.fixture
+def mmdet_scope():
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
+
+
+@pytest.mark.usefixtures('mmdet_scope')
 def test_config_feeds_and_evaluates(tmp_path, monkeypatch):
     monkeypatch.setenv('MMKD_CACHE', str(tmp_path))
     config = Config.fromfile(CONFIG)
-    init_default_scope('mmdet')
     sizes = {}
     for split in ('train', 'val'):
         dataset = config[f'{split}_dataloader']['dataset']

@@ -1,10 +1,9 @@
-"""A stand-in for mmcv's compiled operators, over torchvision's kernels.
+"""mmcv's compiled operators on torchvision's kernels.
 
-``mmcv-lite`` ships the Python half of ``mmcv.ops`` without the extension module
-``mmcv._ext`` it calls. :func:`build` makes that module from functions with the same
-names, arguments and in-place outputs; they run wherever torchvision runs (CPU, CUDA,
-ROCm) in any floating dtype. Operators that torchvision does not cover import as
-usual and raise :class:`NotImplementedError` when called.
+``mmcv-lite`` has the Python part of ``mmcv.ops``, but not its extension module ``mmcv._ext``.
+:func:`build` makes that module from functions with the same names, arguments and in-place outputs.
+They run wherever torchvision runs (CPU, CUDA, ROCm), in any floating dtype. Operators that
+torchvision lacks can be imported and raise :class:`NotImplementedError` when called.
 """
 
 import types
@@ -55,11 +54,11 @@ _OPS: tuple[Callable[..., Any], ...] = (
 def build() -> types.ModuleType:
     """Make a module that ``mmcv.ops`` accepts as its compiled extension.
 
-    Every name mmcv asks for is present, so ``import mmcv.ops`` succeeds; an operator
-    that is not provided raises :class:`NotImplementedError` when it is called.
+    It has every name that mmcv asks for, so ``import mmcv.ops`` works. Unsupported operators raise
+    :class:`NotImplementedError` when called.
 
     Returns:
-        A new module named ``mmcv._ext``; putting it in ``sys.modules`` is the caller's part.
+        A new module named ``mmcv._ext``, which is not in ``sys.modules``.
 
     Example:
         >>> ext = build()
@@ -78,7 +77,7 @@ replace mmcv-lite with a compiled mmcv 2.1 (pip install mmcv==2.1.0)
 
 
 def _missing(name: str) -> Callable[..., NoReturn]:
-    # The import system probes modules for dunder names, so those must stay absent.
+    # The import system probes modules for dunder names, so these must be missing.
     if name.startswith('__'):
         raise AttributeError(f'module {_NAME!r} has no attribute {name!r}')
 

@@ -1,4 +1,4 @@
-"""What the operators share: torchvision's kernels and the dtype they compute in."""
+"""Torchvision's kernels, and the dtype in which they compute."""
 
 from functools import reduce
 from typing import Any
@@ -15,10 +15,10 @@ def torchvision_kernels() -> Any:
 
 
 def widen(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Cast tensors to one dtype: the widest among them, at least float32.
+    """Cast tensors to their widest dtype, at least float32.
 
-    Several CPU kernels have no half precision, and torchvision's own autocast rules
-    compute these operators in float32 as well.
+    Several CPU kernels have no half precision. Torchvision's autocast rules also compute these
+    operators in float32.
     """
     dtype = reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
     return tuple(t.to(dtype) for t in tensors)

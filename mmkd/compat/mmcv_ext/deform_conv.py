@@ -1,7 +1,7 @@
 """Deformable convolution, v1 (Dai et al. 2017, Eq. 2) and v2 (Zhu et al. 2019, Eq. 1).
 
-mmcv and torchvision order the offsets alike: ``y, x`` for each kernel point of each
-deformable group. Buffers that mmcv's kernels need (``columns``, ``ones``) stay untouched.
+mmcv and torchvision have the same order of offsets: ``y, x`` for each kernel point of each
+deformable group. The functions ignore the buffers of mmcv's kernels (``columns``, ``ones``).
 """
 
 from torch import Tensor
@@ -70,7 +70,7 @@ def deform_conv_backward_parameters(
 
     Other arguments are those of :func:`deform_conv_forward`.
     """
-    # The weight's gradient does not depend on its value, which mmcv does not pass.
+    # mmcv does not pass the weight. Its gradient does not depend on its value.
     grads = _backward(grad_output, input, grad_weight, offset, None, _v1_geometry(**geometry))
     grad_weight.add_(grads[1], alpha=scale)
 
@@ -88,7 +88,7 @@ def modulated_deform_conv_forward(
     with_bias: bool,
     **geometry: int,
 ) -> None:
-    """Modulated deformable convolution (v2): each sample is scaled by a mask.
+    """Modulated deformable convolution (v2): a mask scales each sample.
 
     Args:
         input: (B, C, H, W).
@@ -99,7 +99,7 @@ def modulated_deform_conv_forward(
         mask: (B, deformable groups * kH * kW, H', W').
         output: (B, O, H', W'), written in place.
         columns: Unused buffer.
-        with_bias: Whether ``bias`` counts.
+        with_bias: Whether to add ``bias``.
         **geometry: ``kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h,
             dilation_w, group, deformable_group``.
     """
@@ -157,7 +157,7 @@ def _backward(
     mask: Tensor | None,
     geometry: _Geometry,
 ) -> tuple[Tensor, ...]:
-    """Gradients with respect to input, weight, offset, mask and bias."""
+    """Return the gradients with respect to input, weight, offset, mask and bias."""
     tensors = _kernel_tensors(input, weight, offset, mask, None)
     grad = grad_output.to(tensors[0].dtype)
     kernel = torchvision_kernels()._deform_conv2d_backward
@@ -167,7 +167,7 @@ def _backward(
 def _kernel_tensors(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, ...]:
-    # torchvision takes tensors where mask and bias are absent.
+    # torchvision needs tensors even without mask and bias.
     if mask is None:
         mask = input.new_zeros(len(input), 1)
     if bias is None:

@@ -1,8 +1,8 @@
 """Sigmoid focal loss (Lin et al. 2017, Eq. 5) over class indices, and its gradient.
 
-With ``z = x`` for the target class and ``z = -x`` for every other one, ``q = sigmoid(z)``
-is the probability of the truth and the loss is ``-a (1 - q) ** gamma * log(q)``, ``a``
-being ``alpha`` for the target class and ``1 - alpha`` otherwise.
+Let ``z = x`` for the target class and ``z = -x`` for every other class. Then ``q = sigmoid(z)`` is
+the probability of the truth, and the loss is ``-a (1 - q) ** gamma * log(q)``, where ``a`` is
+``alpha`` for the target class and ``1 - alpha`` for the others.
 """
 
 import torch
@@ -19,8 +19,8 @@ def sigmoid_focal_loss_forward(
 
     Args:
         input: (N, C) logits.
-        target: (N,) class indices; any index outside [0, C), such as C, is background.
-        weight: (C,) weight of each target class, background counting 1; or empty.
+        target: (N,) class indices. Any index outside [0, C) is background.
+        weight: (C,) weight of each target class, or empty. Background has the weight 1.
         output: (N, C), written in place.
         gamma: Focusing exponent.
         alpha: Weight of the target class.
@@ -33,7 +33,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, *, gamma: float, alpha: float
 ) -> None:
-    """Write the derivative of each loss by its logit into ``grad_input``.
+    """Write the derivative of each loss with respect to its logit into ``grad_input``.
 
     Arguments are those of :func:`sigmoid_focal_loss_forward`.
     """
@@ -48,7 +48,7 @@ def sigmoid_focal_loss_backward(
 def _prepare(
     input: Tensor, target: Tensor, weight: Tensor, alpha: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits, the sign that turns them into ``z``, and the factor before the loss."""
+    """Return the logits, the sign that turns them into ``z``, and the weight of the loss."""
     (logits,) = widen(input)
     classes = torch.arange(logits.size(1), device=logits.device)
     hit = target[:, None] == classes

@@ -1,8 +1,8 @@
-"""What ``mmcv.utils.collect_env`` reports about the build."""
+"""Answers for ``mmcv.utils.collect_env``."""
 
 
 def get_compiler_version() -> str:
-    """Say that no compiler was involved."""
+    """Say that mmcv was not compiled."""
     return 'none (torchvision kernels)'
 
 

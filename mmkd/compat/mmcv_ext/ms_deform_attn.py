@@ -18,12 +18,12 @@ def ms_deform_attn_forward(
     """Attend to bilinear samples of several feature maps.
 
     Args:
-        value: (B, sum of H * W, heads, channels), the levels one after another.
+        value: (B, sum of H * W, heads, channels), level by level.
         value_spatial_shapes: (levels, 2) height and width of each level.
-        value_level_start_index: (levels,), implied by the shapes.
+        value_level_start_index: (levels,), unused: it follows from the shapes.
         sampling_locations: (B, queries, heads, levels, points, 2) ``x, y`` in [0, 1].
         attention_weights: (B, queries, heads, levels, points).
-        im2col_step: Batch chunk of mmcv's kernel; without effect here.
+        im2col_step: Unused.
 
     Returns:
         (B, queries, heads * channels) in the dtype of ``value``.
@@ -47,7 +47,7 @@ def ms_deform_attn_backward(
 ) -> None:
     """Write the gradients with respect to value, locations and weights in place.
 
-    The forward pass is run again under autograd, so nothing is stored between the two.
+    The function runs the forward pass again under autograd.
     Other arguments are those of :func:`ms_deform_attn_forward`.
     """
     tensors = widen(value, sampling_locations, attention_weights)
@@ -61,7 +61,7 @@ def ms_deform_attn_backward(
 
 
 def _attend(tensors: tuple[Tensor, ...], shapes: Tensor) -> Tensor:
-    # mmcv's own CPU path over grid_sample; imported late, as mmcv.ops imports this package.
+    # mmcv's own CPU path with grid_sample. The import is late: mmcv.ops imports this package.
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
     value, locations, weights = tensors

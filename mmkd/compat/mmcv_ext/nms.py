@@ -35,14 +35,14 @@ def softnms(
 ) -> Tensor:
     """Soft-NMS (Bodla et al. 2017, Fig. 2): decay the scores of overlapping boxes.
 
-    Each round takes the best remaining box, decays the others, and drops those that fell
-    below ``min_score``; equal scores are taken in input order.
+    Each round takes the best remaining box, decays the others, and drops those below
+    ``min_score``. Boxes with equal scores are taken in input order.
 
     Args:
         boxes: (N, 4) corners ``x1, y1, x2, y2``.
         scores: (N,).
-        dets: (N, 5) output; rows 0 to K are the kept boxes with their decayed scores.
-        iou_threshold: IoU from which methods 0 and 1 decay.
+        dets: (N, 5) output. Rows 0 to K are the kept boxes with their decayed scores.
+        iou_threshold: Methods 0 and 1 decay boxes from this IoU on.
         sigma: Width of the Gaussian of method 2.
         min_score: Boxes below it are dropped.
         method: 0 naive (score becomes 0), 1 linear (times ``1 - IoU``), 2 Gaussian
@@ -82,7 +82,7 @@ def nms_match(dets: Tensor, *, iou_threshold: float) -> list[list[int]]:
         iou_threshold: In [0, 1].
 
     Returns:
-        One list of indices per kept box, itself first, then the suppressed by score.
+        One list of indices a kept box: first itself, then the suppressed boxes by score.
     """
     (dets,) = widen(dets)
     boxes, scores = dets[:, :4], dets[:, 4]
@@ -97,7 +97,7 @@ def nms_match(dets: Tensor, *, iou_threshold: float) -> list[list[int]]:
 
 
 def _exclusive(boxes: Tensor, offset: int) -> Tensor:
-    # Moving x2, y2 by the offset adds it to widths, heights and overlaps alike.
+    # A shift of x2, y2 by the offset adds it to widths, heights and overlaps.
     return boxes + boxes.new_tensor([0, 0, offset, offset])
 
 
@@ -107,7 +107,7 @@ def _iou(box: Tensor, boxes: Tensor) -> Tensor:
     )
     inter = overlap.prod(dim=1)
     union = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(dim=1) - inter
-    # Two boxes without area: 0 / 0, no overlap.
+    # Two boxes without area give 0 / 0. They do not overlap.
     return (inter / union).nan_to_num(nan=0.0)
 
 

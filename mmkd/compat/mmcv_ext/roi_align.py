@@ -33,9 +33,9 @@ def roi_align_forward(
         aligned_width: Bins per row.
         spatial_scale: Feature pixels per image pixel.
         sampling_ratio: Samples per bin and axis; 0 takes one per feature pixel.
-        pool_mode: 1 for the average; 0 (maximum) is not available.
-        aligned: Whether pixel centers lie at half-integers; otherwise the legacy
-            convention, in which boxes also have at least one pixel per side.
+        pool_mode: 1 (average); 0 (maximum) is not available.
+        aligned: True puts pixel centers at half-integers. False is the legacy convention, in which
+            boxes also have at least one pixel per side.
 
     Raises:
         NotImplementedError: For max pooling.
