@@ -3,22 +3,13 @@
 from mmengine.config import Config
 
 from mmkd.pairing.inspection.model_kind import is_classifier
-from mmkd.pairing.methods import instance_methods, logit_methods, pyramid_methods
 from mmkd.pairing.methods.classifier_methods import CLASSIFIER_METHODS
+from mmkd.pairing.methods.instance_methods import INSTANCE_METHODS
+from mmkd.pairing.methods.logit_methods import cmkd
 from mmkd.pairing.methods.method import Fitted, Method, Pair
+from mmkd.pairing.methods.pyramid_methods import PYRAMID_METHODS
 
-DETECTOR_METHODS: dict[str, Method] = {
-    'pcka': pyramid_methods.pcka,
-    'pcka-mimic': pyramid_methods.pcka_mimic,
-    'mimic': pyramid_methods.mimic,
-    'pkd': pyramid_methods.pkd,
-    'cwd': pyramid_methods.cwd,
-    'rcka': instance_methods.rcka,
-    'fkd': instance_methods.fkd,
-    'cckd': instance_methods.cckd,
-    'dlkd': instance_methods.dlkd,
-    'cmkd': logit_methods.cmkd,
-}
+DETECTOR_METHODS: dict[str, Method] = {**PYRAMID_METHODS, **INSTANCE_METHODS, 'cmkd': cmkd}
 DEFAULT_DETECTOR_METHOD, DEFAULT_CLASSIFIER_METHOD = 'pcka', 'kd'
 
 

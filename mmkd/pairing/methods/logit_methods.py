@@ -5,12 +5,9 @@ from typing import NamedTuple
 from mmkd.pairing.inspection.head_classes import Classes, check_same_number
 from mmkd.pairing.inspection.pyramid import listed
 from mmkd.pairing.inspection.trace import Calls, Output
-from mmkd.pairing.methods.method import Config, Fitted, Pair, both
+from mmkd.pairing.methods.method import Fitted, Pair, both, published
 
 FEATURE_METHODS = 'pcka or fkd, which compare features'
-CMKD: Config = dict(
-    type='mmkd.CMKDLoss', tau=1.0, primary_weight=4.0, secondary_weight=1.0, loss_weight=0.1
-)
 
 
 class Layer(NamedTuple):
@@ -39,7 +36,7 @@ def cmkd_dense(pair: Pair) -> Fitted:
     count = _common_levels(**layers)
     _check_correlation(classes['student'].number)
     places = [dict(type='mmkd.LevelOutputs', source=layer.source) for layer in layers.values()]
-    loss: Config = dict(type='mmkd.TopKLocationsLoss', on=both(*places), loss=CMKD)
+    loss = published('cmkd_dense')['losses']['cmkd'] | dict(on=both(*places))
     if len({len(layer.levels) for layer in layers.values()}) > 1:
         loss['levels'] = tuple(range(count))
     decisions = [(who, str(layer)) for who, layer in layers.items()]
@@ -65,7 +62,7 @@ def cmkd_proposals(pair: Pair) -> Fitted:
             f'of the models has further logits beside its classes; use {FEATURE_METHODS}'
         )
     _check_correlation(student)
-    loss = dict(type=CMKD['type'], on=both(**sources)) | CMKD
+    loss = published('cmkd_proposals')['losses']['cmkd'] | dict(on=both(**sources))
     text = "both networks classify the proposals that the student's training samples"
     model = dict(type='mmkd.SharedProposalDistill')
     return Fitted(dict(losses=dict(cmkd=loss)), [*sources.items(), ('proposals', text)], model)

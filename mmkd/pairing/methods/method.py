@@ -1,7 +1,9 @@
 """A method: a function from what two models return to the losses of a distiller."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+from mmengine.hub import get_config
 
 from mmkd.pairing.inspection.head_classes import Classes
 from mmkd.pairing.inspection.trace import Calls
@@ -46,6 +48,11 @@ class Fitted(NamedTuple):
 Method = Callable[[Pair], Fitted]
 
 
+def published(name: str) -> Config:
+    """Return a copy of the distiller ``mmkd::_base_/distillers/NAME.py``."""
+    return get_config(f'mmkd::_base_/distillers/{name}.py').distiller.to_dict()
+
+
 def both(student: Any, teacher: Any) -> Any:
     """Return where a loss looks: one place for both models if it is the same.
 
@@ -54,16 +61,3 @@ def both(student: Any, teacher: Any) -> Any:
         ('neck', {'student': 'backbone', 'teacher': 'neck'})
     """
     return student if student == teacher else dict(student=student, teacher=teacher)
-
-
-def connectors(student: Sequence[Config] = (), teacher: Sequence[Config] = ()) -> Config:
-    """Return the settings of a loss for its chains of connectors; none for an empty chain.
-
-    Example:
-        >>> connectors([dict(type='mmkd.LevelwiseConv')])
-        {'student_connector': {'type': 'mmkd.LevelwiseConv'}}
-    """
-    chains = dict(student_connector=student, teacher_connector=teacher)
-    return {
-        key: chain[0] if len(chain) == 1 else [*chain] for key, chain in chains.items() if chain
-    }

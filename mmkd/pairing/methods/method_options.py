@@ -52,8 +52,6 @@ def _taker(loss: Config, argument: str) -> Config | None:
         return loss
     inner = loss.get('loss')
     if isinstance(inner, Mapping) and argument in _parameters(inner):
-        # A copy: what the method has in common for all pairs stays as it is.
-        loss['loss'] = dict(inner)
         return loss['loss']
     return None
 

@@ -1,26 +1,11 @@
 """Methods for detectors that compare the levels of two pyramids."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmkd.pairing.inspection.pyramid import Level, Match, Pyramid, listed, match, pyramid_of
-from mmkd.pairing.methods.method import Config, Decisions, Fitted, Pair, both, connectors
+from mmkd.pairing.methods.method import Config, Decisions, Fitted, Method, Pair, both, published
 
 PROJECTION: Config = dict(type='mmkd.LevelwiseConv')
-
-
-class Term(NamedTuple):
-    """A loss between pyramids.
-
-    Attributes:
-        loss: Its type and arguments.
-        has_levels: Whether it takes the argument ``levels``.
-        always_projects: Whether the student passes a projection even if the widths are equal.
-    """
-
-    loss: Config
-    has_levels: bool = True
-    always_projects: bool = False
 
 
 class _Side(NamedTuple):
@@ -51,16 +36,16 @@ class _Side(NamedTuple):
 
 
 def compare_pyramids(
-    pair: Pair, terms: Mapping[str, Term], *, one_loss_a_level: bool = False
+    pair: Pair, losses: dict[str, Config], *, one_loss_a_level: bool = False
 ) -> Fitted:
-    """Compare the levels of equal stride.
+    """Let losses compare the levels of equal stride.
 
-    The student's levels are projected to the teacher's width where the widths differ, or where the
-    term asks for it. A teacher whose levels differ in width needs a loss for each level.
+    The student's levels are projected to the teacher's width where the widths differ, or if the
+    loss has a connector anyway. A teacher whose levels differ in width needs a loss for each level.
 
     Args:
         pair: The outputs of both models.
-        terms: The losses by name.
+        losses: Short configs of the losses by name. Those that take ``levels`` have them.
         one_loss_a_level: Give each level a loss of its own, for losses that take one tensor.
 
     Raises:
@@ -69,10 +54,10 @@ def compare_pyramids(
     student, teacher, found = _sides(pair)
     widths = {level.channels for level in teacher.levels}
     fit = _separate_levels if one_loss_a_level or len(widths) > 1 else _joint_levels
-    losses: Config = {}
-    for name, term in terms.items():
-        losses |= fit(name, term, student, teacher, found)
-    return Fitted(dict(losses=losses), _decisions(student, teacher, found))
+    fitted: Config = {}
+    for name, loss in losses.items():
+        fitted |= fit(name, loss, student, teacher)
+    return Fitted(dict(losses=fitted), _decisions(student, teacher, found))
 
 
 def _sides(pair: Pair) -> tuple[_Side, _Side, Match]:
@@ -86,90 +71,86 @@ def _sides(pair: Pair) -> tuple[_Side, _Side, Match]:
     )
 
 
-def _joint_levels(name: str, term: Term, student: _Side, teacher: _Side, found: Match) -> Config:
+def _joint_levels(name: str, loss: Config, student: _Side, teacher: _Side) -> Config:
     """One loss for all levels."""
-    kind, arguments = _parts(term.loss)
-    if term.has_levels:
-        arguments = dict(levels=tuple(range(len(found.strides)))) | arguments
-    widths = [{level.channels for level in side.levels} for side in (student, teacher)]
-    project = [PROJECTION] if term.always_projects or widths[0] != widths[1] else []
-    all_levels = not term.has_levels
-    chain = student.selection(all_levels=all_levels) + project
-    chains = connectors(chain, teacher.selection(all_levels=all_levels))
-    on = both(student.pyramid.source, teacher.pyramid.source)
-    return {name: dict(type=kind, on=on, **arguments, **chains)}
+    picks = 'levels' in loss
+    chains = [side.selection(all_levels=not picks) for side in (student, teacher)]
+    chains[0] += _projection(loss, student.levels, teacher.levels)
+    places = (student.pyramid.source, teacher.pyramid.source)
+    levels = dict(levels=tuple(range(len(student.indices)))) if picks else {}
+    return {name: _placed(loss, places, chains) | levels}
 
 
-def _separate_levels(name: str, term: Term, student: _Side, teacher: _Side, found: Match) -> Config:
+def _separate_levels(name: str, loss: Config, student: _Side, teacher: _Side) -> Config:
     """A loss for each level."""
-    kind, arguments = _parts(term.loss)
     losses: Config = {}
-    for position, stride in enumerate(found.strides):
-        widths = [side.levels[position].channels for side in (student, teacher)]
-        project = [PROJECTION] if term.always_projects or widths[0] != widths[1] else []
-        places = [
-            dict(source=side.pyramid.source, data_idx=side.indices[position])
-            for side in (student, teacher)
-        ]
-        chains = connectors(student.pooling() + project, teacher.pooling())
-        losses[f'{name}_stride{stride}'] = dict(type=kind, on=both(*places), **arguments, **chains)
+    for position, level in enumerate(student.levels):
+        sides = (student, teacher)
+        places = [dict(source=s.pyramid.source, data_idx=s.indices[position]) for s in sides]
+        chains = [side.pooling() for side in sides]
+        chains[0] += _projection(loss, [level], [teacher.levels[position]])
+        placed = _placed(loss, places, chains)
+        placed.pop('levels', None)
+        losses[f'{name}_stride{level.stride * student.factor}'] = placed
     return losses
 
 
-def _parts(loss: Config) -> tuple[str, Config]:
-    return loss['type'], {key: value for key, value in loss.items() if key != 'type'}
+def _projection(loss: Config, students: list[Level], teachers: list[Level]) -> list[Config]:
+    widths = [{level.channels for level in levels} for levels in (students, teachers)]
+    return [PROJECTION] if 'student_connector' in loss or widths[0] != widths[1] else []
+
+
+def _placed(loss: Config, places: Any, chains: list[list[Config]]) -> Config:
+    """A loss that looks at these places, through these chains of connectors."""
+    arguments = {k: v for k, v in loss.items() if k not in ('type', 'on', 'student_connector')}
+    keys = ('student_connector', 'teacher_connector')
+    connectors = {
+        key: chain[0] if len(chain) == 1 else chain
+        for key, chain in zip(keys, chains, strict=True)
+        if chain
+    }
+    return dict(type=loss['type'], on=both(*places), **arguments, **connectors)
 
 
 def _decisions(student: _Side, teacher: _Side, found: Match) -> Decisions:
     strides, students, teachers = map(listed, (found.strides, found.student, found.teacher))
+    text = f"compared at strides {strides}: the student's levels {students}, the teacher's levels "
     lines = [
         ('student', str(student.pyramid)),
         ('teacher', str(teacher.pyramid)),
-        (
-            'levels',
-            f"compared at strides {strides}: the student's levels {students}, the teacher's "
-            f'levels {teachers}',
-        ),
+        ('levels', text + teachers),
     ]
     for who, side in (('student', student), ('teacher', teacher)):
         if side.factor > 1:
             text = f"no stride is common: the {who}'s levels are pooled by {side.factor}"
             lines.append(('levels', text))
-    widths = [{level.channels for level in side.levels} for side in (student, teacher)]
-    if widths[0] != widths[1]:
+    if {level.channels for level in student.levels} != {level.channels for level in teacher.levels}:
         text = 'the widths differ: a convolution per level projects the student to the teacher'
         lines.append(('widths', text))
     return lines
 
 
-PCKA = Term(dict(type='mmkd.PCKALoss', patch_size=16, center=False, loss_weight=10.0))
-MIMIC = Term(dict(type='mmkd.MimicLoss', loss_weight=1.0), always_projects=True)
-# MMRazor's configs have these weights of PKD and CWD.
-CWD = Term(dict(type='ChannelWiseDivergence', tau=1.0, loss_weight=10.0), has_levels=False)
+def _of_paper(pair: Pair, *names: str) -> Fitted:
+    losses = published('pcka_mimic_pyramid')['losses']
+    return compare_pyramids(pair, {name: losses[name] for name in names})
 
 
-def pcka(pair: Pair) -> Fitted:
-    """PCKA of the levels."""
-    return compare_pyramids(pair, dict(pcka=PCKA))
+def _cwd(pair: Pair) -> Fitted:
+    loss = dict(type='ChannelWiseDivergence', tau=1.0, loss_weight=10.0)  # as MMRazor's configs
+    return compare_pyramids(pair, dict(cwd=loss), one_loss_a_level=True)
 
 
-def pcka_mimic(pair: Pair) -> Fitted:
-    """PCKA, and the squared error of the projected levels."""
-    return compare_pyramids(pair, dict(pcka=PCKA, mimic=MIMIC))
-
-
-def mimic(pair: Pair) -> Fitted:
-    """The squared error of the projected levels."""
-    return compare_pyramids(pair, dict(mimic=MIMIC))
-
-
-def cwd(pair: Pair) -> Fitted:
-    """MMRazor's channel-wise divergence of each level."""
-    return compare_pyramids(pair, dict(cwd=CWD), one_loss_a_level=True)
-
-
-def pkd(pair: Pair) -> Fitted:
-    """MMRazor's PKD. Two one-stage detectors use another weight than pairs with a two-stage one."""
+def _pkd(pair: Pair) -> Fitted:
+    """PKD; MMRazor's configs weigh it more between two one-stage detectors."""
     one_stage = not any('roi_head' in name for calls in pair.sides.values() for name in calls)
     loss = dict(type='PKDLoss', loss_weight=10.0 if one_stage else 6.0)
-    return compare_pyramids(pair, dict(pkd=Term(loss, has_levels=False)))
+    return compare_pyramids(pair, dict(pkd=loss))
+
+
+PYRAMID_METHODS: dict[str, Method] = {
+    'pcka': lambda pair: _of_paper(pair, 'pcka'),
+    'pcka-mimic': lambda pair: _of_paper(pair, 'pcka', 'mimic'),
+    'mimic': lambda pair: _of_paper(pair, 'mimic'),
+    'pkd': _pkd,
+    'cwd': _cwd,
+}
