@@ -171,7 +171,7 @@ def trained(tmp_path_factory, tiny_digits):
         'train_cfg.val_interval=12',
         'train_dataloader.dataset.num_images=4',
         'train_dataloader.batch_size=4',
-        'model.distiller.distill_losses.loss_pcka.loss_weight=0.1',
+        'model.distiller.losses.pcka.loss_weight=0.1',
     ]
     train.main([str(tiny_digits), '--work-dir', str(work_dir), '--cfg-options', *options])
     return work_dir

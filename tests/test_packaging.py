@@ -13,7 +13,7 @@ from mmengine.config import Config
 open('own.py', 'w').write("_base_ = 'mmkd::pcka/pcka_retinanet_x101_r50_fpn_2x_coco.py'\\n")
 cfg = Config.fromfile('own.py')
 print(mmkd.__file__)
-print(cfg.model.distiller.distill_losses.loss_pcka.type)
+print(cfg.model.distiller.losses.pcka.type)
 """
 
 
@@ -38,6 +38,12 @@ def test_wheel_carries_every_config_and_tool(wheel, repo):
     assert expected <= names
     assert 'mmkd/.mim/model-index.yml' in names
     assert 'mmkd/py.typed' in names
+
+
+def test_wheel_has_the_console_command(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith('entry_points.txt'))
+    assert 'mmkd = mmkd.cli.main:main' in archive.read(name).decode().splitlines()
 
 
 def test_installed_wheel_resolves_its_configs(wheel, tmp_path):

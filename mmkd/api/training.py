@@ -163,8 +163,8 @@ def distill(
     train(runner, [hook])
     checkpoint = planned.work_dir / 'student.pth'
     if is_main_process():
-        last = find_latest_checkpoint(str(planned.work_dir))
-        export(last, checkpoint, config=cfg)
+        export(find_latest_checkpoint(str(planned.work_dir)), checkpoint, config=cfg)
+        print(f'{"student":<10} {checkpoint}')
     barrier()
     teachers = [h.metrics for h in runner.hooks if isinstance(h, TeacherEvaluationHook)]
     student_metrics = {k: v for k, v in (hook.history or [{}])[-1].items() if k != 'epoch'}

@@ -120,8 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     arguments = arguments_of(args)
     if not args.dry_run:
-        result = mmkd.distill(**arguments)
-        print(f'{"student":<10} {result.checkpoint}')
+        mmkd.distill(**arguments)
         return
     plan = mmkd.plan(**arguments)
     plan.write()

@@ -43,7 +43,7 @@ data_preprocessor = dict(num_classes=10)
 train_dataloader['dataset']['type'] = val_dataloader['dataset']['type'] = 'mmkd.CIFAR10Dataset'
 """
 NO_INTER = """
-model['distiller'] = dict(distill_losses=dict(loss_rcka_logits=dict(inter_weight=0.0)))
+model['distiller'] = dict(losses=dict(rcka_logits=dict(inter_weight=0.0)))
 """
 # Half as wide as the teacher.
 NARROW_STUDENT = """
@@ -53,17 +53,8 @@ model['architecture'] = dict(
 """
 # DLKD's alignment alone.
 ALIGN = """
-model['distiller'] = dict(
-    connectors=dict(_delete_=True, **{connectors!r}),
-    distill_losses=dict(_delete_=True, loss_align=dict(type='mmkd.DLKDAlignLoss')),
-    loss_forward_mappings=dict(
-        _delete_=True,
-        loss_align=dict(
-            student=dict(from_student=True, recorder='feature', data_idx=0, **{connector!r}),
-            teacher=dict(from_student=False, recorder='feature', data_idx=0),
-        ),
-    ),
-)
+loss = dict(type='mmkd.DLKDAlignLoss', on=dict(source='neck', data_idx=0), **{connector!r})
+model['distiller'] = dict(losses=dict(_delete_=True, align=loss))
 """
 
 
@@ -104,8 +95,8 @@ def no_step(monkeypatch):
 )
 def test_teacher_of_other_classes_is_named(run, method, loss):
     message = (
-        rf"{loss}: expected logits of the same classes, .* got 10 of the student's head\.fc and "
-        r"100 of the teacher's head\.fc; .* mmkd\.FKDLoss and mmkd\.LCKALoss\(inter_weight=0\) do"
+        rf"{loss}: expected equal shapes, got \(10,\) of the student's head\.fc and "
+        r"\(100,\) of the teacher's head\.fc; logits need .* mmkd\.LCKALoss\(inter_weight=0\) do"
     )
     with pytest.raises(ValueError, match=message):
         run(method, CIFAR10)
@@ -177,8 +168,14 @@ def test_sampler_of_another_batch_size_is_named(run):
 @pytest.mark.parametrize(
     ('labels', 'message'),
     [
-        (LABELS[:6], r'those of the 8 samples of this data set, .*of\.npz has those of 6; is it a'),
-        (1 - LABELS, r'labels of this data set are not those that .*of\.npz was made for; it is a'),
+        (
+            LABELS[:6],
+            r'the 8 samples of this data set, .*has those of 6; is it a file of another data set',
+        ),
+        (
+            1 - LABELS,
+            r'labels of this data set differ from those of .*of\.npz; .* of another data set',
+        ),
     ],
     ids=['number', 'order'],
 )
@@ -186,7 +183,7 @@ def test_superclasses_of_another_data_set_are_refused(run, tmp_path, labels, mes
     file = tmp_path / 'of.npz'
     file.write_bytes(encode_superclasses(np.zeros_like(labels), labels))
     sampler = with_sampler(type='mmkd.SURSampler', batch_size=8, superclasses=str(file))
-    with pytest.raises(ValueError, match=rf'superclasses: .*{message} file of another data set'):
+    with pytest.raises(ValueError, match=rf'superclasses: .*{message}'):
         run('cckd', sampler)
 
 
@@ -218,33 +215,34 @@ PROJECT = {'type': 'mmkd.ProjectionMLP', 'in_channels': 64, 'out_channels': 64}
 
 
 @pytest.mark.parametrize(
-    ('connectors', 'message'),
+    ('connector', 'message'),
     [
         (
-            {},
-            "teacher: expected the student's width 32, got 64; add a ProjectionMLP connector",
+            None,
+            r'loss_align: expected equal shapes, got \(32,\) .* \(64,\) .*mmkd\.ProjectionMLP',
         ),
-        ({'project': PROJECT}, r'features: expected a shape \(B, 64\), got \(32, 32\)'),
+        (PROJECT, r'align_student\.in_channels: .* 32, got 64; leave it out'),
         (
-            {'project': {**PROJECT, 'in_channels': 32, 'out_channels': 48}},
-            "teacher: expected the student's width 48, got 64; add a ProjectionMLP connector",
+            {**PROJECT, 'in_channels': 32, 'out_channels': 48},
+            r'got \(48,\) of .* through the connector align_student and \(64,\)',
         ),
     ],
     ids=['none', 'input', 'output'],
 )
-def test_features_of_another_width_are_refused(run, connectors, message):
-    connector = {'connector': 'project'} if connectors else {}
-    align = ALIGN.format(connectors=connectors, connector=connector)
+def test_features_of_another_width_are_refused(run, connector, message):
+    align = ALIGN.format(connector={'student_connector': connector} if connector else {})
     with pytest.raises(ValueError, match=message):
         run('dlkd', NARROW_STUDENT, align)
 
 
 @pytest.mark.usefixtures('no_step')
 def test_connectors_to_different_widths_are_named(run):
-    widths = "\nmodel['distiller'] = dict(connectors=dict(sup_student=dict(out_channels=64)))\n"
+    connector = "dict(type='mmkd.LinearEmbed', out_channels=64)"
+    loss = f'dict(dlkd_sup=dict(student_connector={connector}))'
+    widths = f"\nmodel['distiller'] = dict(losses={loss})\n"
     message = (
-        "loss_dlkd_sup: .* got 64 of the student's neck through the connector sup_student and 128 "
-        "of the teacher's neck through the connector sup_teacher"
+        r"loss_dlkd_sup: .* got \(64,\) of the student's neck through the connector "
+        r"dlkd_sup_student and \(128,\) of the teacher's neck through .* dlkd_sup_teacher"
     )
     with pytest.raises(ValueError, match=message):
         run('dlkd', widths)

@@ -83,5 +83,5 @@ def test_every_method_has_its_config(demo, tmp_path, monkeypatch):
         if method == 'student':
             assert 'distiller' not in cfg.model
         else:
-            assert any(method.lower() in loss for loss in cfg.model.distiller.distill_losses)
+            assert any(method.lower() in loss for loss in cfg.model.distiller.losses)
             assert cfg.model.teacher.checkpoint == str(tmp_path / 'teacher.pth')

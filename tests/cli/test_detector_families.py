@@ -149,30 +149,18 @@ FAMILIES = {
 }
 
 
-def distiller(student, teacher):
-    """PCKA on the three finest levels, which the student brings to the teacher's width."""
-    recorders = {'neck': {'type': 'ModuleOutputs', 'source': 'neck'}}
-    widen = {
-        'type': 'mmkd.LevelwiseConv',
-        'in_channels': student['neck'].get('out_channels', 256),
-        'out_channels': teacher['neck'].get('out_channels', 256),
-        'num_levels': 3,
+# PCKA on the three finest levels, which the student brings to the teacher's width.
+DISTILLER = {
+    'losses': {
+        'pcka': {
+            'type': 'mmkd.PCKALoss',
+            'on': 'neck',
+            'patch_size': 4,
+            'levels': (0, 1, 2),
+            'student_connector': {'type': 'mmkd.LevelwiseConv'},
+        }
     }
-    return {
-        'type': 'ConfigurableDistiller',
-        'student_recorders': recorders,
-        'teacher_recorders': recorders,
-        'connectors': {'widen': widen},
-        'distill_losses': {
-            'loss_pcka': {'type': 'mmkd.PCKALoss', 'patch_size': 4, 'levels': (0, 1, 2)}
-        },
-        'loss_forward_mappings': {
-            'loss_pcka': {
-                'student': {'from_student': True, 'recorder': 'neck', 'connector': 'widen'},
-                'teacher': {'from_student': False, 'recorder': 'neck'},
-            }
-        },
-    }
+}
 
 
 def settings(student, teacher):
@@ -187,7 +175,7 @@ def settings(student, teacher):
             'type': 'mmkd.FrozenTeacherDistill',
             'architecture': student,
             'teacher': teacher,
-            'distiller': distiller(student, teacher),
+            'distiller': DISTILLER,
         },
         'train_dataloader': {'batch_size': 4, 'dataset': {'num_images': 8, 'image_size': 96}},
         'val_dataloader': {'batch_size': 4, 'dataset': {'num_images': 4, 'image_size': 96}},

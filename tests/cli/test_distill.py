@@ -1,11 +1,18 @@
 """`mmkd distill`: what its options become, and what it prints."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+import torch
 from mmengine.config import Config
 from tiny_pairs import CLASSES, write_models
 
 import mmkd
 from mmkd.cli import distill
+from mmkd.models.building import build_model
+from mmkd.storage.checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope='module')
@@ -108,13 +115,35 @@ def test_dry_run_writes_checks_and_names_the_next_step(folder, tiny_coco, tmp_pa
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
-def test_training_names_the_student(monkeypatch, capsys):
+def test_options_reach_the_call(monkeypatch):
     calls = []
-
-    class Result:
-        checkpoint = 'w/student.pth'
-
-    monkeypatch.setattr(mmkd, 'distill', lambda **given: calls.append(given) or Result)
+    monkeypatch.setattr(mmkd, 'distill', lambda **given: calls.append(given))
     distill.main([*REQUIRED, '--method=fkd'])
-    assert calls[0]['method'] == 'fkd'
-    assert capsys.readouterr().out == 'student    w/student.pth\n'
+    assert (calls[0]['method'], calls[0]['student']) == ('fkd', 's.py')
+
+
+@pytest.mark.slow
+def test_two_processes_write_once_and_agree(tmp_path, free_port):
+    teacher = 'mmkd::digits/resnet14_digits.py'
+    checkpoint = tmp_path / 'teacher.pth'
+    torch.save({'state_dict': build_model({'cfg_path': teacher}).state_dict()}, checkpoint)
+    run = subprocess.run(
+        [
+            *(sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2'),
+            *(f'--master_port={free_port}', '-m', 'mmkd.cli.main', 'distill'),
+            *(f'--teacher={teacher}', f'--teacher-checkpoint={checkpoint}', '--method=kd'),
+            *('--student=mmkd::digits/resnet8_digits.py', '--epochs=1', '--launcher=pytorch'),
+            f'--work-dir={tmp_path}',
+            *('--cfg-options', 'train_dataloader.dataset.num_samples=64'),
+        ],
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count('config     ') == 1
+    assert run.stdout.count('student    ') == 2  # the decision, and the file at the end
+    folder = tmp_path / 'kd_resnet14_digits_resnet8_digits'
+    assert (folder / 'student.pth').is_file()
+    assert read_checkpoint(str(folder / 'epoch_1.pth'))['meta']['iter'] == 1  # of 64 images

@@ -3,6 +3,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+import mmkd
 from mmkd.cli import export_student
 from mmkd.cli import test as test_tool
 from mmkd.storage.checkpoint import read_checkpoint
@@ -63,15 +64,16 @@ def test_count_of_tensors_is_told(trained, tmp_path, capsys):
 def test_data_parallel_prefix_is_dropped(tmp_path):
     state_dict = {'module.architecture.neck.w': torch.ones(2), 'module.distiller.c': torch.ones(1)}
     torch.save({'state_dict': state_dict}, tmp_path / 'run.pth')
-    assert export_student.export(str(tmp_path / 'run.pth'), tmp_path / 'student.pth') == 1
-    student = torch.load(tmp_path / 'student.pth', weights_only=True)['state_dict']
+    out = mmkd.export(tmp_path / 'run.pth', tmp_path / 'student.pth')
+    assert out == tmp_path / 'student.pth'
+    student = torch.load(out, weights_only=True)['state_dict']
     assert list(student) == ['neck.w']
 
 
 def test_checkpoint_without_a_student_is_refused(tmp_path):
     torch.save({'state_dict': {'backbone.w': torch.ones(1)}}, tmp_path / 'plain.pth')
     with pytest.raises(ValueError, match=r'plain\.pth has no student'):
-        export_student.export(str(tmp_path / 'plain.pth'), tmp_path / 'student.pth')
+        mmkd.export(tmp_path / 'plain.pth', tmp_path / 'student.pth')
     assert not (tmp_path / 'student.pth').exists()
 
 
@@ -79,13 +81,13 @@ def test_names_of_neither_student_nor_distillation_are_refused(tmp_path):
     state_dict = {'architecture.w': torch.ones(1), 'surplus.w': torch.ones(1)}
     torch.save({'state_dict': state_dict}, tmp_path / 'odd.pth')
     with pytest.raises(ValueError, match=r"got \['surplus\.w'\]"):
-        export_student.export(str(tmp_path / 'odd.pth'), tmp_path / 'student.pth')
+        mmkd.export(tmp_path / 'odd.pth', tmp_path / 'student.pth')
 
 
 def test_earlier_export_survives_a_full_disk(trained, tmp_path, full_disk):
     out = tmp_path / 'student.pth'
     out.write_bytes(b'earlier')
     with full_disk(), pytest.raises(OSError, match=r'student\.pth needs \d+ bytes'):
-        export_student.export(str(trained / 'epoch_12.pth'), out)
+        mmkd.export(trained / 'epoch_12.pth', out)
     assert out.read_bytes() == b'earlier'
     assert [path.name for path in tmp_path.iterdir()] == ['student.pth']

@@ -10,12 +10,22 @@ def printed(capsys, *arguments):
 
 def test_output_is_the_whole_config(tiny_digits, capsys):
     cfg = printed(capsys, tiny_digits)
-    assert cfg.to_dict() == Config.fromfile(tiny_digits).to_dict()
+    whole = Config.fromfile(tiny_digits)
+    assert printed(capsys, tiny_digits, '--short').to_dict() == whole.to_dict()
+    loss = cfg.model.distiller.distill_losses.loss_pcka
+    assert loss.type == 'mmkd.PCKALoss'
+    mapping = cfg.model.distiller.loss_forward_mappings.loss_pcka
+    assert mapping.student == {'from_student': True, 'recorder': 'neck'}
+    assert 'losses' not in cfg.model.distiller
+    for part in (cfg, whole):
+        part.pop('distiller', None)
+        part.model.pop('distiller')
+    assert cfg.to_dict() == whole.to_dict()
     assert cfg.train_dataloader.dataset.pipeline[0].type == 'LoadImageFromFile'
 
 
 def test_options_are_applied(tiny_digits, capsys):
-    weight = 'model.distiller.distill_losses.loss_pcka.loss_weight'
+    weight = 'model.distiller.losses.pcka.loss_weight'
     cfg = printed(capsys, tiny_digits, '--cfg-options', f'{weight}=2.5')
     assert cfg.model.distiller.distill_losses.loss_pcka.loss_weight == 2.5
 

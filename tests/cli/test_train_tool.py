@@ -67,9 +67,7 @@ def test_auto_scale_lr_follows_the_batch(tiny_digits, tmp_path):
 
 
 def test_auto_scale_lr_needs_the_base_batch(tiny_digits):
-    with pytest.raises(
-        ValueError, match=r'--auto-scale-lr: expected auto_scale_lr.base_batch_size'
-    ):
+    with pytest.raises(ValueError, match=r'auto_scale_lr: expected auto_scale_lr.base_batch_size'):
         train.main(
             [str(tiny_digits), '--auto-scale-lr', '--cfg-options', 'auto_scale_lr._delete_=True']
         )

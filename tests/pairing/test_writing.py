@@ -73,6 +73,16 @@ def test_schedule_is_stretched():
     assert 'param_scheduler' not in epoch_settings(cfg, 12)
 
 
+def test_warm_up_of_less_than_an_epoch_is_left_out():
+    warm_up = {'type': 'LinearLR', 'begin': 0, 'end': 10}
+    cosine = {'type': 'CosineAnnealingLR', 'begin': 10, 'end': 80, 'T_max': 70}
+    cfg = Config({'train_cfg': {'max_epochs': 80}, 'param_scheduler': [warm_up, cosine]})
+    one = {**cosine, 'begin': 0, 'end': 1, 'T_max': 1}
+    assert epoch_settings(cfg, 1)['param_scheduler'] == [one]
+    eight = epoch_settings(cfg, 8)['param_scheduler']
+    assert [(s['begin'], s['end']) for s in eight] == [(0, 1), (1, 8)]
+
+
 def test_schedule_of_iterations_has_no_epochs():
     cfg = Config({'train_cfg': {'type': 'IterBasedTrainLoop', 'max_iters': 90000}})
     with pytest.raises(ValueError, match=r'epochs: .* trains by epochs, got one of 90000'):

@@ -37,7 +37,9 @@ def epoch_settings(cfg: Config, epochs: int) -> dict[str, Any]:
     if epochs != old and cfg.get('param_scheduler'):
         schedulers = cfg.param_scheduler
         schedulers = [schedulers] if isinstance(schedulers, Mapping) else schedulers
-        settings['param_scheduler'] = [_stretched(s, epochs / old) for s in schedulers]
+        stretched = [_stretched(scheduler, epochs / old) for scheduler in schedulers]
+        # A warm-up of less than half an epoch is left out.
+        settings['param_scheduler'] = [s for s in stretched if s.get('begin', 0) != s.get('end')]
     return settings
 
 
@@ -59,13 +61,13 @@ def _stretched(scheduler: Mapping[str, Any], factor: float) -> dict[str, Any]:
     if scheduler.get('by_epoch', True):
         for key in EPOCHS:
             if key in scheduler:
-                stretched[key] = _scaled(scheduler[key], factor)
+                stretched[key] = _scaled(scheduler[key], factor, key in ('begin', 'end'))
     return stretched
 
 
-def _scaled(value: Any, factor: float) -> Any:
+def _scaled(value: Any, factor: float, may_be_zero: bool) -> Any:
     if isinstance(value, list | tuple):
-        return [_scaled(item, factor) for item in value]
+        return [_scaled(item, factor, may_be_zero) for item in value]
     if not 0 < value < TO_THE_END:
         return value
-    return max(1, round(value * factor))
+    return max(0 if may_be_zero else 1, round(value * factor))
