@@ -369,7 +369,9 @@ def test_students_hooks_and_weights_stay(folder, tmp_path):
     hooks = "custom_hooks = [dict(type='EMAHook'), dict(type='mmkd.DataCheckHook')]"
     student = tmp_path / 'student.py'
     student.write_text(f"_base_ = '{folder}/retinanet.py'\nload_from = 'start.pth'\n{hooks}\n")
-    cfg = written(mmkd.plan(**pair(folder, student=student.stem) | {'student': student}))
+    cfg = written(
+        mmkd.plan(**pair(folder, student=student.stem) | {'student': student}, work_dir=tmp_path)
+    )
     assert [hook.type for hook in cfg.custom_hooks] == [
         'EMAHook',
         'mmkd.DataCheckHook',

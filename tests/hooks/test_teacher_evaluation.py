@@ -161,7 +161,7 @@ def test_teacher_of_other_classes():
         val_dataloader=SimpleNamespace(dataset=ConcatDataset([digits()])),
     )
     message = (
-        r'of the 10 classes .* got teacher\.hundred\.head \(LinearClsHead\) with num_classes=100'
+        r'with the 10 classes .* got teacher\.hundred\.head \(LinearClsHead\) with num_classes=100'
     )
     with pytest.raises(ValueError, match=message):
         TeacherEvaluationHook().before_train(runner)
@@ -214,7 +214,7 @@ def evaluate_classifiers(rank, folder):
         for name, (mean, std) in NORMALIZATIONS.items()
     }
     cfg.model.teacher = {'members': members}
-    cfg.model.distiller.teacher_recorders.logits.source = 'first.head.fc'
+    cfg.model.distiller.losses.kd.on = {'student': 'head.fc', 'teacher': 'first.head.fc'}
     cfg.work_dir = f'{folder}/work'
     return measure(build_runner(cfg))
 
