@@ -5,12 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from mmkd.backbones.cifar_backbone import (
-    KAIMING,
-    CIFARBackbone,
-    conv_bn_relu,
-    residual_stage,
-)
+from mmkd.backbones.cifar_backbone import KAIMING, CIFARBackbone, conv_bn_relu, residual_stage
 from mmkd.registry import MODELS
 
 # Expansion, channels before widening, blocks and stride of each stage.
@@ -40,9 +35,6 @@ class CIFARMobileNetV2(CIFARBackbone):
         widen_factor: Multiplies the channels of all stages. The last has at least 1280.
         out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config.
-
-    Raises:
-        ValueError: If an argument is out of its range.
 
     Example:
         >>> import torch

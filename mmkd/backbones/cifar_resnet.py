@@ -30,9 +30,6 @@ class CIFARResNet(CIFARBackbone):
         out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config.
 
-    Raises:
-        ValueError: If an argument is out of its range.
-
     Example:
         >>> import torch
         >>> backbone = CIFARResNet(8, widths=(32, 64, 128, 256))
@@ -70,9 +67,6 @@ class CIFARResNet50(CIFARBackbone):
         out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config.
 
-    Raises:
-        ValueError: If ``out_indices`` are not ascending indices of stages.
-
     Example:
         >>> import torch
         >>> [tuple(x.shape) for x in CIFARResNet50()(torch.zeros(2, 3, 32, 32))]
@@ -80,9 +74,7 @@ class CIFARResNet50(CIFARBackbone):
     """
 
     def __init__(
-        self,
-        out_indices: Sequence[int] = (3,),
-        init_cfg: dict | list[dict] | None = KAIMING,
+        self, out_indices: Sequence[int] = (3,), init_cfg: dict | list[dict] | None = KAIMING
     ) -> None:
         super().__init__((256, 512, 1024, 2048), out_indices, init_cfg)
         self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)

@@ -46,9 +46,6 @@ class CIFARShuffleNetV1(_CIFARShuffleNet):
         out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config; None keeps PyTorch's own, as published.
 
-    Raises:
-        ValueError: If ``out_indices`` are not ascending indices of stages.
-
     Example:
         >>> import torch
         >>> [tuple(x.shape) for x in CIFARShuffleNetV1()(torch.zeros(2, 3, 32, 32))]
@@ -56,9 +53,7 @@ class CIFARShuffleNetV1(_CIFARShuffleNet):
     """
 
     def __init__(
-        self,
-        out_indices: Sequence[int] = (2,),
-        init_cfg: dict | list[dict] | None = None,
+        self, out_indices: Sequence[int] = (2,), init_cfg: dict | list[dict] | None = None
     ) -> None:
         super().__init__(_V1Unit, V1_WIDTHS, out_indices, init_cfg)
 
@@ -76,9 +71,6 @@ class CIFARShuffleNetV2(_CIFARShuffleNet):
         out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config; None keeps PyTorch's own, as published.
 
-    Raises:
-        ValueError: If ``out_indices`` are not ascending indices of stages.
-
     Example:
         >>> import torch
         >>> [tuple(x.shape) for x in CIFARShuffleNetV2()(torch.zeros(2, 3, 32, 32))]
@@ -86,9 +78,7 @@ class CIFARShuffleNetV2(_CIFARShuffleNet):
     """
 
     def __init__(
-        self,
-        out_indices: Sequence[int] = (3,),
-        init_cfg: dict | list[dict] | None = None,
+        self, out_indices: Sequence[int] = (3,), init_cfg: dict | list[dict] | None = None
     ) -> None:
         super().__init__(_v2_unit, V2_WIDTHS, out_indices, init_cfg)
         self.conv2 = nn.Conv2d(V2_WIDTHS[2], V2_WIDTHS[3], 1, bias=False)

@@ -27,9 +27,6 @@ class CIFARVGG(CIFARBackbone):
         out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config.
 
-    Raises:
-        ValueError: If an argument is out of its range.
-
     Example:
         >>> import torch
         >>> [tuple(x.shape) for x in CIFARVGG(8)(torch.zeros(2, 3, 32, 32))]

@@ -5,12 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmkd.backbones.cifar_backbone import (
-    KAIMING,
-    CIFARBackbone,
-    blocks_per_stage,
-    residual_stage,
-)
+from mmkd.backbones.cifar_backbone import KAIMING, CIFARBackbone, blocks_per_stage, residual_stage
 from mmkd.functional.checks import check_positive_int
 from mmkd.registry import MODELS
 
@@ -29,9 +24,6 @@ class CIFARWideResNet(CIFARBackbone):
         widen_factor: Multiplies the stages' 16, 32 and 64 channels.
         out_indices: Stages whose maps to return, counted from 0.
         init_cfg: MMEngine's initialization config.
-
-    Raises:
-        ValueError: If an argument is out of its range.
 
     Example:
         >>> import torch

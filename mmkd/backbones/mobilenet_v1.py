@@ -45,9 +45,7 @@ class MobileNetV1(BaseModule):
     """
 
     def __init__(
-        self,
-        widen_factor: float = 1.0,
-        init_cfg: dict | list[dict] | None = None,
+        self, widen_factor: float = 1.0, init_cfg: dict | list[dict] | None = None
     ) -> None:
         super().__init__(KAIMING if init_cfg is None else init_cfg)
         if widen_factor <= 0:

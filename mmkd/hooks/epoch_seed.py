@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 
 from mmkd.registry import HOOKS
 
@@ -26,14 +26,6 @@ def seed_epoch_worker(worker_id: int) -> None:
     seed = torch.initial_seed()
     random.seed(seed)
     np.random.seed(np.random.SeedSequence(seed).generate_state(4))
-
-
-def _seed_everything(*entropy: int) -> None:
-    """Seed Python, NumPy and torch (CPU and all GPUs) from several numbers."""
-    seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 @HOOKS.register_module()
@@ -81,4 +73,5 @@ class EpochSeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed this epoch."""
-        _seed_everything(runner.seed, runner.epoch, runner.rank)
+        entropy = np.random.SeedSequence((runner.seed, runner.epoch, runner.rank))
+        set_random_seed(int(entropy.generate_state(1)[0]))

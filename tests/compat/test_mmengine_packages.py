@@ -110,7 +110,7 @@ def test_own_configs_are_the_ones_of_the_repository():
     own = get_config(f'mmkd::{name}')
     link = osp.join(osp.dirname(mmkd.__file__), '.mim', 'configs', name)
     assert own.model == Config.fromfile(link).model
-    assert own.model.distiller.distill_losses
+    assert own.model.distiller.losses
 
 
 def test_unknown_package_is_refused(tmp_path):

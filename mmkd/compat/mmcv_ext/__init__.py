@@ -9,46 +9,27 @@ torchvision lacks can be imported and raise :class:`NotImplementedError` when ca
 import types
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from mmkd.compat.mmcv_ext.deform_conv import (
-    deform_conv_backward_input,
-    deform_conv_backward_parameters,
-    deform_conv_forward,
-    modulated_deform_conv_backward,
-    modulated_deform_conv_forward,
-)
-from mmkd.compat.mmcv_ext.focal_loss import (
-    sigmoid_focal_loss_backward,
-    sigmoid_focal_loss_forward,
-)
-from mmkd.compat.mmcv_ext.info import get_compiler_version, get_compiling_cuda_version
-from mmkd.compat.mmcv_ext.ms_deform_attn import ms_deform_attn_backward, ms_deform_attn_forward
-from mmkd.compat.mmcv_ext.nms import nms, nms_match, softnms
-from mmkd.compat.mmcv_ext.roi_align import roi_align_backward, roi_align_forward
+from mmkd.compat.mmcv_ext import deform_conv, focal_loss, ms_deform_attn, nms, roi_align
 
 __all__ = ['build']
 
 _NAME = 'mmcv._ext'
+_OPS = {
+    name: op
+    for module in (deform_conv, focal_loss, ms_deform_attn, nms, roi_align)
+    for name, op in vars(module).items()
+    if getattr(op, '__module__', None) == module.__name__ and not name.startswith('_')
+}
 
-_OPS: tuple[Callable[..., Any], ...] = (
-    deform_conv_backward_input,
-    deform_conv_backward_parameters,
-    deform_conv_forward,
-    get_compiler_version,
-    get_compiling_cuda_version,
-    modulated_deform_conv_backward,
-    modulated_deform_conv_forward,
-    ms_deform_attn_backward,
-    ms_deform_attn_forward,
-    nms,
-    nms_match,
-    roi_align_backward,
-    roi_align_forward,
-    sigmoid_focal_loss_backward,
-    sigmoid_focal_loss_forward,
-    softnms,
-)
+
+def _compiler() -> str:
+    """Answer ``mmcv.utils.collect_env``: mmcv was not compiled."""
+    return 'none (torchvision kernels)'
+
+
+_OPS.update(get_compiler_version=_compiler, get_compiling_cuda_version=_compiler)
 
 
 def build() -> types.ModuleType:
@@ -72,7 +53,7 @@ replace mmcv-lite with a compiled mmcv 2.1 (pip install mmcv==2.1.0)
     """
     ext = types.ModuleType(_NAME, 'mmcv operators on torchvision kernels.')
     ext.__spec__ = ModuleSpec(_NAME, loader=None)
-    vars(ext).update({op.__name__: op for op in _OPS}, __getattr__=_missing)
+    vars(ext).update(_OPS, __getattr__=_missing)
     return ext
 
 

@@ -4,12 +4,18 @@ mmcv and torchvision have the same order of offsets: ``y, x`` for each kernel po
 deformable group. The functions ignore the buffers of mmcv's kernels (``columns``, ``ones``).
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from mmkd.compat.mmcv_ext._kernels import torchvision_kernels, widen
 
-# stride, padding and dilation (each height, width), groups, deformable groups
-_Geometry = tuple[int, int, int, int, int, int, int, int]
+# mmcv's names of stride, padding and dilation (each height, width), groups and deformable groups
+_V1 = ('dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW', 'group', 'deformable_group')
+_V2 = (
+    *('stride_h', 'stride_w', 'pad_h', 'pad_w', 'dilation_h', 'dilation_w'),
+    *('group', 'deformable_group'),
+)
 
 
 def deform_conv_forward(
@@ -33,7 +39,7 @@ def deform_conv_forward(
         **geometry: ``kW, kH, dW, dH, padW, padH, dilationW, dilationH, group,
             deformable_group, im2col_step``; ``d`` is the stride.
     """
-    output.copy_(_forward(input, weight, offset, None, None, _v1_geometry(**geometry)))
+    output.copy_(_forward(input, weight, offset, None, None, [geometry[key] for key in _V1]))
 
 
 def deform_conv_backward_input(
@@ -50,7 +56,7 @@ def deform_conv_backward_input(
 
     Arguments are those of :func:`deform_conv_forward`.
     """
-    grads = _backward(grad_output, input, weight, offset, None, _v1_geometry(**geometry))
+    grads = _backward(grad_output, input, weight, offset, None, [geometry[key] for key in _V1])
     grad_input.copy_(grads[0])
     grad_offset.copy_(grads[2])
 
@@ -71,7 +77,7 @@ def deform_conv_backward_parameters(
     Other arguments are those of :func:`deform_conv_forward`.
     """
     # mmcv does not pass the weight. Its gradient does not depend on its value.
-    grads = _backward(grad_output, input, grad_weight, offset, None, _v1_geometry(**geometry))
+    grads = _backward(grad_output, input, grad_weight, offset, None, [geometry[key] for key in _V1])
     grad_weight.add_(grads[1], alpha=scale)
 
 
@@ -104,7 +110,7 @@ def modulated_deform_conv_forward(
             dilation_w, group, deformable_group``.
     """
     added = bias if with_bias else None
-    output.copy_(_forward(input, weight, offset, mask, added, _v2_geometry(**geometry)))
+    output.copy_(_forward(input, weight, offset, mask, added, [geometry[key] for key in _V2]))
 
 
 def modulated_deform_conv_backward(
@@ -129,7 +135,7 @@ def modulated_deform_conv_backward(
 
     Arguments are those of :func:`modulated_deform_conv_forward`.
     """
-    grads = _backward(grad_output, input, weight, offset, mask, _v2_geometry(**geometry))
+    grads = _backward(grad_output, input, weight, offset, mask, [geometry[key] for key in _V2])
     targets = [grad_input, grad_weight, grad_offset, grad_mask]
     if with_bias:
         targets.append(grad_bias)
@@ -143,7 +149,7 @@ def _forward(
     offset: Tensor,
     mask: Tensor | None,
     bias: Tensor | None,
-    geometry: _Geometry,
+    geometry: Sequence[int],
 ) -> Tensor:
     tensors = _kernel_tensors(input, weight, offset, mask, bias)
     return torchvision_kernels().deform_conv2d(*tensors, *geometry, mask is not None)
@@ -155,7 +161,7 @@ def _backward(
     weight: Tensor,
     offset: Tensor,
     mask: Tensor | None,
-    geometry: _Geometry,
+    geometry: Sequence[int],
 ) -> tuple[Tensor, ...]:
     """Return the gradients with respect to input, weight, offset, mask and bias."""
     tensors = _kernel_tensors(input, weight, offset, mask, None)
@@ -173,36 +179,3 @@ def _kernel_tensors(
     if bias is None:
         bias = input.new_zeros(len(weight))
     return widen(input, weight, offset, mask, bias)
-
-
-def _v1_geometry(
-    *,
-    kW: int,  # noqa: N803  (mmcv's names)
-    kH: int,  # noqa: N803
-    dW: int,  # noqa: N803
-    dH: int,  # noqa: N803
-    padW: int,  # noqa: N803
-    padH: int,  # noqa: N803
-    dilationW: int,  # noqa: N803
-    dilationH: int,  # noqa: N803
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
-) -> _Geometry:
-    return dH, dW, padH, padW, dilationH, dilationW, group, deformable_group
-
-
-def _v2_geometry(
-    *,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
-) -> _Geometry:
-    return stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group
