@@ -12,6 +12,7 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
 from mmkd.recorders import EnsembleOutputsRecorder, InstanceLabelsRecorder
+from mmkd.teachers.frozen_teacher import Mode
 
 FEATURE_PARTS = ('backbone', 'neck')
 
@@ -65,7 +66,9 @@ def _close(source: str, known: list[str]) -> list[str]:
     return close or [part for part in known if part and '.' not in part]
 
 
-def cheapest_mode(recorders: RecorderManager, *, deliveries: bool = False, member: str = '') -> str:
+def cheapest_mode(
+    recorders: RecorderManager, *, deliveries: bool = False, member: str = ''
+) -> Mode:
     """Return the cheapest mode in which a model still produces all that is recorded.
 
     Args:
@@ -77,8 +80,8 @@ def cheapest_mode(recorders: RecorderManager, *, deliveries: bool = False, membe
         ``'features'`` if all sources lie in backbone and neck, ``'tensor'`` if all are modules
         or parameters, ``'loss'`` if methods or functions are recorded or delivered.
     """
-    rank = {'features': 0, 'tensor': 1, 'loss': 2}
-    needed = ['loss'] if deliveries else ['features']
+    rank: dict[Mode, int] = {'features': 0, 'tensor': 1, 'loss': 2}
+    needed: list[Mode] = ['loss'] if deliveries else ['features']
     for recorder in recorders.recorders.values():
         if isinstance(recorder, ParameterRecorder | InstanceLabelsRecorder):
             continue  # needs no forward pass

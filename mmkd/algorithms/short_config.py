@@ -87,7 +87,7 @@ def _add_loss(full: Settings, short_name: str, entry: Mapping[str, Any]) -> None
 def _two_arguments(loss: Any, path: str) -> list[str]:
     """The arguments of a loss's ``forward`` that take the student's and the teacher's side."""
     with MODELS.switch_scope_and_registry('mmrazor') as registry:
-        cls = loss if isinstance(loss, type) else registry.get(loss)
+        cls: Any = loss if isinstance(loss, type) else registry.get(loss)
     if cls is None:
         close = difflib.get_close_matches(loss, _known_losses(), n=3, cutoff=0.6)
         hint = f'; did you mean {" or ".join(close)}?' if close else ''

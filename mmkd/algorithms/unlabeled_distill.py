@@ -59,7 +59,9 @@ class UnlabeledDistill(FrozenTeacherDistill):
 
 
 def _unlabeled() -> Tensor:
-    return current_step('UnlabeledDistill').unlabeled
+    unlabeled = current_step('UnlabeledDistill').unlabeled
+    assert unlabeled is not None  # forward() checked it
+    return unlabeled
 
 
 class _BothBatches(nn.Module):

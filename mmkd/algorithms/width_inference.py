@@ -120,8 +120,8 @@ class _Fitting:
     ) -> Settings:
         with MODELS.switch_scope_and_registry('mmrazor') as registry:
             kind = config['type']
-            cls = kind if isinstance(kind, type) else registry.get(kind)
-        parameters = inspect.signature(cls.__init__).parameters if cls else {}
+            cls: Any = kind if isinstance(kind, type) else registry.get(kind)
+        parameters = inspect.signature(cls).parameters if cls else {}
         completed = dict(config)
         for key, parameter in parameters.items():
             given = config.get(key, parameter.default)

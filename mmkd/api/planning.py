@@ -320,13 +320,17 @@ def _why_teacher_is_not_evaluated(
     """Why the teacher cannot be evaluated as the student is; empty if it can."""
     if cfg.get('val_dataloader') is None:
         return 'none, as there is no validation data'
-    student, teacher = ({head.num_classes for _, head in classifying_heads(m)} for m in built)
+    student, teacher = (_class_counts(model) for model in built)
     if student != teacher:
         found = [', '.join(map(str, sorted(each))) or 'no' for each in (teacher, student)]
         return f'the student alone: the teacher has {found[0]} classes, the data {found[1]}'
     if has_masks(sources['student'].config) and not has_masks(sources['teacher'].config):
         return 'the student alone: the teacher predicts no masks'
     return ''
+
+
+def _class_counts(model: nn.Module) -> set[Any]:
+    return {head.num_classes for _, head in classifying_heads(model)}
 
 
 def _text(title: str, decisions: Decisions, base: str, settings: Settings) -> str:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from mmengine.config import Config
 from mmengine.model import BaseModel
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmkd.api.running import load_config
 from mmkd.models.building import build_model
 
-Model = str | Path | Config | nn.Module
+Model: TypeAlias = str | Path | Config | nn.Module
 
 
 @dataclass

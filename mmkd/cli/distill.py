@@ -91,8 +91,8 @@ def arguments_of(args: argparse.Namespace) -> dict[str, Any]:
         if args.val_ann:
             data['val'] = (args.val_ann, args.val_img)
     size = args.image_size
-    same = ('teacher', 'student', 'teacher_checkpoint', 'method', 'epochs', 'batch_size')
-    same += ('work_dir', 'amp', 'auto_scale_lr', 'launcher')
+    same = ['teacher', 'student', 'teacher_checkpoint', 'method', 'epochs', 'batch_size']
+    same += ['work_dir', 'amp', 'auto_scale_lr', 'launcher']
     return dict(
         **{name: getattr(args, name) for name in same},
         data=data,

@@ -7,12 +7,11 @@ import argparse
 import os.path as osp
 from collections.abc import Sequence
 
-from mmengine.model import is_model_wrapper
-
 from mmkd.api.running import build_runner, close_process_group
 from mmkd.cli.options import add_run_options, config_from
 from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
 from mmkd.exporting import student_config, student_state_dict
+from mmkd.models.model_wrapper import unwrap_model
 from mmkd.storage.checkpoint import load_all, read_state_dict
 
 
@@ -42,8 +41,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
         from mmdet.evaluation import DumpDetResults
 
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    load_all(model, state_dict, args.checkpoint)
+    load_all(unwrap_model(runner.model), state_dict, args.checkpoint)
     with explain_empty_datasets(), explain_unreadable_images():
         return runner.test()
 

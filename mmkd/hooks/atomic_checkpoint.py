@@ -66,6 +66,7 @@ class AtomicCheckpointHook(CheckpointHook):
         >>> hook = AtomicCheckpointHook(interval=1, save_best='auto', max_keep_ckpts=1)
     """
 
+    file_backend: Any
     _removals: _DeferredRemovals | None = None  # None: stock behavior
 
     def before_train(self, runner: Runner) -> None:

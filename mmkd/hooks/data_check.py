@@ -114,7 +114,7 @@ def _student_heads(model: nn.Module) -> dict[str, nn.Module]:
     """Return the heads that classify the student's classes, by config key."""
     key, student = 'model', unwrap_model(model)
     if isinstance(getattr(student, 'architecture', None), nn.Module):  # a distillation algorithm
-        key, student = 'model.architecture', student.architecture  # type: ignore[assignment]
+        key, student = 'model.architecture', student.architecture
     return {f'{key}.{name}': head for name, head in classifying_heads(student)}
 
 

@@ -93,19 +93,19 @@ def _hooks(cfg: Config, size: Size) -> list[dict] | None:
 
 
 def _resized(cfg: Config, pipeline: Sequence[Transform], size: Size) -> list[Transform]:
-    pipeline = without_scope([*pipeline], cfg.get('default_scope'))
-    found = [(transform, key) for transform in _flat(pipeline) for key in _size_keys(transform)]
+    resized: list[Transform] = without_scope([*pipeline], cfg.get('default_scope'))
+    found = [(transform, key) for transform in _flat(resized) for key in _size_keys(transform)]
     ends = [(transform, key) for transform, key in found if key != 'border']
     if not ends:
-        return pipeline
+        return resized
     classifier = is_classifier(cfg)
     old = max(_pairs(*ends[-1], classifier=classifier), key=lambda pair: pair[0] * pair[1])
     for transform, key in found:
         transform[key] = _scaled(transform, key, old, size[::-1], classifier)
-    return pipeline
+    return resized
 
 
-def _flat(pipeline: Any) -> Iterator[Transform]:
+def _flat(pipeline: Any) -> Iterator[Any]:
     """All transforms, those inside of others (RandomChoice, MultiBranch) too."""
     for item in pipeline:
         if isinstance(item, Mapping):
