@@ -19,11 +19,6 @@ def is_classifier(cfg: Config) -> bool:
     return issubclass(model, BaseClassifier)
 
 
-def is_two_stage(cfg: Config) -> bool:
-    """Whether a detector classifies region proposals."""
-    return cfg.model.get('roi_head') is not None
-
-
 def has_masks(cfg: Config) -> bool:
     """Whether a detector predicts masks."""
     return 'mask_head' in cfg.model.get('roi_head', {}) or 'mask_head' in cfg.model

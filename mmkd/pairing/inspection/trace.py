@@ -1,10 +1,10 @@
 """One pass over a black image: which modules of a model run, and what they return."""
 
-from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mmengine.model import BaseModel
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from mmkd.models.zero_image import Size, run_on_zeros
 
@@ -75,20 +75,10 @@ def trace(model: BaseModel, size: Size) -> Calls:
 
 def _note(calls: list[tuple[Output, ...]], size: Size) -> Any:
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        calls.append(tuple(_describe(tensor, size) for tensor in _tensors(output)))
+        tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+        calls.append(tuple(_describe(tensor, size) for tensor in tensors))
 
     return hook
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    """The tensors of a nested output, in order."""
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, Mapping):
-        yield from _tensors(tuple(output.values()))
-    elif isinstance(output, tuple | list):
-        for part in output:
-            yield from _tensors(part)
 
 
 def _describe(tensor: Tensor, size: Size) -> Output:
