@@ -1,16 +1,10 @@
-_base_ = 'mmdet::_base_/default_runtime.py'
+"""MMDetection's runtime with mmkd's hooks and atomic checkpoints."""
 
-# MMDetection's own tools find mmkd's classes by this; mmkd's tools do not need it.
-custom_imports = dict(imports=['mmkd.registry'])
+_base_ = ['mmdet::_base_/default_runtime.py', './safety_hooks.py']
 
 default_hooks = dict(
     checkpoint=dict(_delete_=True, type='mmkd.AtomicCheckpointHook', interval=1, max_keep_ckpts=2)
 )
-custom_hooks = [
-    dict(type='mmkd.DataCheckHook'),
-    dict(type='mmkd.FiniteLossHook'),
-    dict(type='mmkd.EpochSeedHook'),
-]
-# One line each for more: dict(type='TensorboardVisBackend'), dict(type='WandbVisBackend')
+# To log elsewhere, too, add dict(type='TensorboardVisBackend') or dict(type='WandbVisBackend').
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(vis_backends=vis_backends)

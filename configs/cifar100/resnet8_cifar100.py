@@ -1,8 +1,3 @@
 """ResNet-8 on CIFAR-100: a teacher, or a student alone."""
 
-_base_ = [
-    '../_base_/models/cifar/resnet8.py',
-    '../_base_/datasets/cifar100.py',
-    '../_base_/schedules/cifar_240e.py',
-    '../_base_/classification_runtime.py',
-]
+_base_ = ['../_base_/models/cifar/resnet8.py', '../_base_/cifar100_240e.py']

@@ -7,22 +7,8 @@ train_dataloader = dict(batch_size=64, dataset=dict(num_samples=None))
 
 max_epochs = 16
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.1,
-        by_epoch=True,
-        begin=0,
-        end=max_epochs // 8,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        begin=max_epochs // 8,
-        end=max_epochs,
-        T_max=max_epochs - max_epochs // 8,
-        convert_to_iter_based=True,
-    ),
-]
+# The student's schedule, shorter.
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].end = param_scheduler[1].begin = max_epochs // 8
+param_scheduler[1].update(end=max_epochs, T_max=max_epochs - max_epochs // 8)
 default_hooks = dict(checkpoint=dict(interval=max_epochs))

@@ -1,6 +1,6 @@
 """FKD from an ensemble: five VGG-8 of different seeds teach one on CIFAR-100."""
 
-_base_ = ['../cifar100/vgg8_cifar100.py', '../_base_/distillers/fkd.py']
+_base_ = ['../_base_/cifar100_240e.py', '../_base_/distillers/fkd.py']
 
 distiller = _base_.distiller
 distiller.losses.fkd.on = dict(
@@ -8,7 +8,6 @@ distiller.losses.fkd.on = dict(
     teacher=dict(type='mmkd.EnsembleOutputs', source='neck', data_idx=0),
 )
 model = dict(
-    _delete_=True,
     type='mmkd.FrozenTeacherDistill',
     architecture=dict(cfg_path='mmkd::cifar100/vgg8_cifar100.py'),
     teacher=dict(

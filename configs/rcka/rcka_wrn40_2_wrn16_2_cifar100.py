@@ -1,8 +1,9 @@
 """RCKA: WRN-40-2 teaches WRN-16-2 on CIFAR-100."""
 
-_base_ = ['../_base_/pairs/wrn40_2_wrn16_2_cifar100.py', '../_base_/distillers/rcka.py']
+_base_ = [
+    '../_base_/cifar100_rcka.py',
+    '../_base_/pairs/wrn40_2_wrn16_2_cifar100.py',
+    '../_base_/distillers/rcka.py',
+]
 
 model = dict(distiller=_base_.distiller)
-train_dataloader = dict(batch_size=128)
-optim_wrapper = dict(optimizer=dict(lr=0.1))
-auto_scale_lr = dict(base_batch_size=128)

@@ -3,7 +3,7 @@
 Levels of the teacher: strides 4 to 64; of the student: strides 8 to 64.
 """
 
-_base_ = 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'
+_base_ = ['mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py', '../safety_hooks.py']
 
 model = dict(
     _delete_=True,
@@ -19,11 +19,4 @@ model = dict(
 train_dataloader = dict(
     persistent_workers=False, worker_init_fn=dict(type='mmkd_epoch_worker_init')
 )
-# As in ../default_runtime.py.
-custom_imports = dict(imports=['mmkd.registry'])
 default_hooks = dict(checkpoint=dict(type='mmkd.AtomicCheckpointHook', max_keep_ckpts=2))
-custom_hooks = [
-    dict(type='mmkd.DataCheckHook'),
-    dict(type='mmkd.FiniteLossHook'),
-    dict(type='mmkd.EpochSeedHook'),
-]

@@ -1,9 +1,6 @@
 """ResNet-110 teaches ResNet-14 on CIFAR-100."""
 
-_base_ = '../../cifar100/resnet14_cifar100.py'
-
 model = dict(
-    _delete_=True,
     type='mmkd.FrozenTeacherDistill',
     architecture=dict(cfg_path='mmkd::cifar100/resnet14_cifar100.py'),
     teacher=dict(

@@ -1,9 +1,6 @@
 """ResNet-20 teaches ResNet-8 on CIFAR-100."""
 
-_base_ = '../../cifar100/resnet8_cifar100.py'
-
 model = dict(
-    _delete_=True,
     type='mmkd.FrozenTeacherDistill',
     architecture=dict(cfg_path='mmkd::cifar100/resnet8_cifar100.py'),
     teacher=dict(

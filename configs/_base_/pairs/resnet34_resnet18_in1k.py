@@ -1,9 +1,6 @@
 """ResNet-34 (top-1 73.6) teaches ResNet-18 on ImageNet."""
 
-_base_ = '../../imagenet/resnet18_4xb64_in1k.py'
-
 model = dict(
-    _delete_=True,
     type='mmkd.FrozenTeacherDistill',
     architecture=dict(cfg_path='mmkd::imagenet/resnet18_4xb64_in1k.py'),
     teacher=dict(

@@ -1,9 +1,6 @@
 """ResNet-50 (top-1 76.6) teaches MobileNetV1 on ImageNet."""
 
-_base_ = '../../imagenet/mobilenet-v1_4xb64_in1k.py'
-
 model = dict(
-    _delete_=True,
     type='mmkd.FrozenTeacherDistill',
     architecture=dict(cfg_path='mmkd::imagenet/mobilenet-v1_4xb64_in1k.py'),
     teacher=dict(

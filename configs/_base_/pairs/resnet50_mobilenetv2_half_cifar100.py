@@ -1,9 +1,6 @@
 """ResNet-50 teaches MobileNetV2 (half) on CIFAR-100."""
 
-_base_ = '../../cifar100/mobilenetv2_half_cifar100.py'
-
 model = dict(
-    _delete_=True,
     type='mmkd.FrozenTeacherDistill',
     architecture=dict(cfg_path='mmkd::cifar100/mobilenetv2_half_cifar100.py'),
     teacher=dict(

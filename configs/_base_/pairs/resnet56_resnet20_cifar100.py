@@ -1,9 +1,6 @@
 """ResNet-56 teaches ResNet-20 on CIFAR-100."""
 
-_base_ = '../../cifar100/resnet20_cifar100.py'
-
 model = dict(
-    _delete_=True,
     type='mmkd.FrozenTeacherDistill',
     architecture=dict(cfg_path='mmkd::cifar100/resnet20_cifar100.py'),
     teacher=dict(

@@ -16,7 +16,7 @@ train_dataloader = dict(
     persistent_workers=False, worker_init_fn=dict(type='mmkd_epoch_worker_init')
 )
 auto_scale_lr = dict(base_batch_size=256)
-# As in ../default_runtime.py.
+# As in ../safety_hooks.py, after RTMDet's own hooks.
 custom_imports = dict(imports=['mmkd.registry'])
 default_hooks = dict(checkpoint=dict(type='mmkd.AtomicCheckpointHook'))
 custom_hooks = [

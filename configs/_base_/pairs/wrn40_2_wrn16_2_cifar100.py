@@ -1,9 +1,6 @@
 """WRN-40-2 teaches WRN-16-2 on CIFAR-100."""
 
-_base_ = '../../cifar100/wrn16_2_cifar100.py'
-
 model = dict(
-    _delete_=True,
     type='mmkd.FrozenTeacherDistill',
     architecture=dict(cfg_path='mmkd::cifar100/wrn16_2_cifar100.py'),
     teacher=dict(

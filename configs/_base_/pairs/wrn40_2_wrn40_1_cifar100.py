@@ -1,9 +1,6 @@
 """WRN-40-2 teaches WRN-40-1 on CIFAR-100."""
 
-_base_ = '../../cifar100/wrn40_1_cifar100.py'
-
 model = dict(
-    _delete_=True,
     type='mmkd.FrozenTeacherDistill',
     architecture=dict(cfg_path='mmkd::cifar100/wrn40_1_cifar100.py'),
     teacher=dict(
