@@ -1,7 +1,8 @@
-"""What a batch of small images costs: MMPretrain's pipeline against data in memory.
+"""Time of a batch of small images: MMPretrain's pipeline against data in memory.
 
-Random images of 32 x 32 in batches of 128, cropped with a border of 4 pixels and flipped at random,
-by one process without workers, preprocessing included. Ratios are taken within one repeat.
+One process without workers makes batches of 128 random 32 x 32 images. Each image is flipped and
+cropped at random (4 pixels of padding). Times include preprocessing. Ratios compare the times of
+the same turn.
 
     python benchmarks/batches.py --repeats 9
 """
@@ -29,7 +30,7 @@ PIPELINE = (
 
 
 def loaders(device: str) -> dict[str, Callable[[], dict]]:
-    """Both ways to a batch, from images that are in memory already."""
+    """Two ways to make a batch from images in memory."""
     images = np.random.default_rng(0).integers(0, 256, (1024, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(1024) % 100
     transforms = [TRANSFORMS.build(dict(transform)) for transform in PIPELINE]
@@ -51,7 +52,7 @@ def loaders(device: str) -> dict[str, Callable[[], dict]]:
 
 
 def main() -> None:
-    """Time and print."""
+    """Measure and print."""
     args = start(parser_of(__doc__, repeats=9, threads=1))
     init_default_scope('mmpretrain')
     preprocess = ClsDataPreprocessor(mean=[129.3, 124.1, 112.4], std=[68.2, 65.4, 70.4])

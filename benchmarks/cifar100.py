@@ -1,9 +1,10 @@
-"""Compare distillation methods on CIFAR-100: pairs x methods x seeds, resumable, one table a pair.
+"""Compare distillation methods on CIFAR-100: pairs x methods x seeds, one table a pair.
 
-Each run is the config of its method and pair (configs/*/METHOD_TEACHER_STUDENT_cifar100.py); the
-teacher is trained first unless its checkpoint is given. With --epochs all runs have one schedule,
-a shorter one: batches of 64, learning rate 0.05 along a cosine to 0. What is trained already is
-kept. Accuracies are those after the last epoch.
+Each run uses the config of its method and pair, configs/*/METHOD_TEACHER_STUDENT_cifar100.py. The
+teacher is trained first, unless --teacher names its checkpoint. With --epochs, all runs share a
+short schedule: batches of 64, and a learning rate that falls from 0.05 to 0 along a cosine.
+Finished runs are kept, so you can continue an interrupted comparison. The tables show the accuracy
+after the last epoch.
 
     python benchmarks/cifar100.py data/cifar100 --pairs resnet32x4_resnet8x4 --seeds 0 1 2
 """
@@ -32,15 +33,42 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('data', type=Path, help='folder of CIFAR-100')
-    parser.add_argument('--pairs', nargs='+', default=['resnet32x4_resnet8x4'], metavar='PAIR')
-    parser.add_argument('--methods', nargs='+', default=METHODS, metavar='METHOD')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='of the students')
-    parser.add_argument('--epochs', type=int, help='default: as published')
-    parser.add_argument('--images', type=int, help="of the students' training set; default: all")
-    parser.add_argument('--teacher', type=Path, help='its checkpoint; default: train it')
-    parser.add_argument('--teacher-epochs', type=int, help='default: as --epochs')
-    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/cifar100'))
+    parser.add_argument(
+        '--pairs',
+        nargs='+',
+        default=['resnet32x4_resnet8x4'],
+        metavar='PAIR',
+        help='TEACHER_STUDENT, as in configs/_base_/pairs',
+    )
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        default=METHODS,
+        metavar='METHOD',
+        help='student for the student alone (default: all)',
+    )
+    parser.add_argument(
+        '--seeds',
+        type=int,
+        nargs='+',
+        default=[0, 1, 2],
+        help='seeds of the students (default: 0 1 2)',
+    )
+    parser.add_argument('--epochs', type=int, help='epochs of every run (default: as published)')
+    parser.add_argument('--images', type=int, help='training images of the students (default: all)')
+    parser.add_argument(
+        '--teacher', type=Path, help='checkpoint of the teacher (default: train it)'
+    )
+    parser.add_argument(
+        '--teacher-epochs', type=int, help='epochs of the teacher (default: --epochs)'
+    )
+    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time (default: 1)')
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default=Path('work_dirs/cifar100'),
+        help='folder of runs and tables',
+    )
     return parser.parse_args()
 
 
@@ -48,7 +76,7 @@ def config_file(method: str, pair: str) -> Path:
     """The config of a method and pair.
 
     Raises:
-        SystemExit: If there is none, with the methods that have one for this pair.
+        SystemExit: If there is none. The message lists the methods that have one for this pair.
     """
     found = list(CONFIGS.glob(f'*/{method}_{pair}_cifar100.py'))
     if not found:
@@ -59,10 +87,10 @@ def config_file(method: str, pair: str) -> Path:
 
 
 def networks(pair: str) -> tuple[Path, Path]:
-    """Configs of a pair's teacher and student, each alone.
+    """Configs of a pair's teacher and of its student.
 
     Raises:
-        SystemExit: If there is no such pair, with those that there are.
+        SystemExit: If there is no such pair. The message lists the known pairs.
     """
     path = CONFIGS / f'_base_/pairs/{pair}_cifar100.py'
     if not path.exists():
@@ -88,13 +116,13 @@ def prepare(source: Path, args: argparse.Namespace, epochs: int | None) -> Confi
             type='CosineAnnealingLR', T_max=epochs, end=epochs, convert_to_iter_based=True
         )
         cfg.train_cfg.max_epochs = epochs
-    # On a CPU an evaluation takes half as long as a short epoch.
+    # An evaluation on a CPU takes half as long as a short epoch.
     cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs if epochs is not None else 10
     return cfg
 
 
 def trained_teacher(source: Path, args: argparse.Namespace, folder: Path) -> tuple[Path, dict]:
-    """Path of the teacher's weights, and its accuracy if it was trained here."""
+    """Path of the teacher's weights, and its row of the table if it was trained here."""
     if args.teacher is not None:
         return args.teacher, {}
     epochs = args.teacher_epochs or args.epochs
@@ -110,7 +138,7 @@ def columns(config: Path) -> dict[str, float]:
 
 
 def compare(pair: str, args: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
-    """Train all methods and seeds of a pair; the table's rows."""
+    """Train all methods and seeds of a pair, and return the table's rows."""
     folder = args.work_dir / pair
     teacher_source, student_source = networks(pair)
     sources = {
@@ -134,7 +162,7 @@ def compare(pair: str, args: argparse.Namespace) -> dict[str, list[dict[str, flo
 
 
 def main() -> None:
-    """Train, and write the tables."""
+    """Train all runs, and write the tables."""
     args = parse_args()
     tables, results = [], {}
     for pair in args.pairs:

@@ -1,4 +1,4 @@
-"""Counting what operators read and write, which does not depend on the machine."""
+"""Count the elements that operators read and write. The count is the same on every machine."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 aten = torch.ops.aten
-# Operators that touch no element, though they are no views.
+# Operators that read and write no element, although they are not views.
 _UNTOUCHED = {
     *(aten._unsafe_view.default, aten.empty.memory_format, aten.empty_like.default),
     *(aten.new_empty.default, aten.empty_strided.default, aten.new_empty_strided.default),
@@ -26,7 +26,7 @@ class ElementCounter(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        """Run an operator, and count its arguments and results."""
+        """Run an operator, and count the elements of its arguments and results."""
         result = function(*args, **(kwargs or {}))
         if not function.is_view and function not in _UNTOUCHED:
             touched = result if function in _FILLED else (args, kwargs, result)

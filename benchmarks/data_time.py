@@ -1,8 +1,8 @@
-"""How much of a training step is spent waiting for data, and how fast the loader is alone.
+"""How long a training step waits for data, and how fast the data loader is alone.
 
-Trains by the config's own loader and hooks, without validation and checkpoints; the teacher's
-weights are random. The share is that of MMEngine's `data_time` in its `time`, after some steps
-that warm up; the loader alone is timed from its start, that of its workers included.
+Each run trains with the config's own data loader and hooks, without validation and checkpoints. The
+teacher's weights are random. The share of waiting is MMEngine's `data_time` divided by its `time`,
+after a few warm-up steps. The time of the loader alone includes the start of its workers.
 
     python benchmarks/data_time.py --workers 0 2 8
     python benchmarks/data_time.py configs/baselines/kd_resnet32x4_resnet8x4_cifar100.py
@@ -31,15 +31,23 @@ Measured = dict[str, list[float]]
 
 
 def parse() -> Namespace:
-    """Command line."""
+    """Parse the command line."""
     parser = parser_of(__doc__, repeats=3)
     parser.add_argument(
-        'config', nargs='?', default=str(DISTILLED), help='default: PCKA on scenes of digits'
+        'config',
+        nargs='?',
+        default=str(DISTILLED),
+        help='config to train (default: PCKA on scenes of digits)',
     )
     parser.add_argument(
-        '--workers', type=int, nargs='+', help="each number in turn; default: the config's"
+        '--workers',
+        type=int,
+        nargs='+',
+        help="numbers of workers to compare (default: the config's)",
     )
-    parser.add_argument('--steps', type=int, default=40, help='measured in each turn (default: 40)')
+    parser.add_argument(
+        '--steps', type=int, default=40, help='steps measured in each turn (default: 40)'
+    )
     add_config_options(parser)
     args = start(parser)
     if args.device != get_device():
@@ -48,7 +56,7 @@ def parse() -> Namespace:
 
 
 def training(args: Namespace) -> Config:
-    """The config, cut down to some training steps."""
+    """The config, shortened to a few training steps."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=WARM_UP + args.steps)
     for part in ('cfg', 'dataloader', 'evaluator'):
@@ -63,7 +71,7 @@ def training(args: Namespace) -> Config:
 
 
 def measure(cfg: Config, workers: int, name: str) -> dict[str, float]:
-    """Mean milliseconds of one training: of a step, of waiting, and of a batch without training."""
+    """Mean milliseconds of a step, of waiting for data, and of a batch without training."""
     cfg = copy.deepcopy(cfg)
     cfg.experiment_name = name
     cfg.train_dataloader.num_workers = workers
@@ -74,8 +82,8 @@ def measure(cfg: Config, workers: int, name: str) -> dict[str, float]:
         steps = cfg.train_cfg.max_iters
         if steps > len(runner.train_dataloader):
             raise SystemExit(
-                f'--steps: expected at most {len(runner.train_dataloader) - WARM_UP}, which an '
-                f'epoch has after {WARM_UP} that warm up, got {steps - WARM_UP}'
+                f'--steps: expected at most {len(runner.train_dataloader) - WARM_UP}, the steps of '
+                f'an epoch without {WARM_UP} for warm-up, got {steps - WARM_UP}'
             )
         runner.train()
     return {
@@ -86,7 +94,7 @@ def measure(cfg: Config, workers: int, name: str) -> dict[str, float]:
 
 
 def mean_of_log(runner: Runner, name: str) -> float:
-    """Mean of what MMEngine logged in the steps after the warm-up, in milliseconds."""
+    """Mean of a value that MMEngine logged after the warm-up, in milliseconds."""
     seconds, _ = runner.message_hub.get_scalar(f'train/{name}').data
     return 1e3 * float(seconds[WARM_UP:].mean())
 
@@ -110,7 +118,7 @@ def row(workers: int, measured: Measured) -> list[str]:
 
 
 def main() -> None:
-    """Train in turn and print."""
+    """Measure each number of workers in turn, and print."""
     args = parse()
     cfg = training(args)
     numbers = args.workers or [cfg.train_dataloader.num_workers]

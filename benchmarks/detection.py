@@ -1,9 +1,10 @@
-"""Compare distillation methods on detectors: methods x seeds, resumable, one table.
+"""Compare distillation methods on detectors: methods x seeds, one table.
 
-GFL on a ResNet-18 of width 48 teaches one of width 16, on scenes of handwritten digits, or on the
-images of a folder with train.json, val.json, train/ and val/ (COCO format). The teacher is trained
-first, on all images. All students have one schedule; what is trained already is kept. Each run is
-the config of its method for this pair, configs/*/METHOD_gfl_r18w48_r18w16_fpn_digits.py.
+GFL with a ResNet-18 of width 48 teaches GFL with a ResNet-18 of width 16. The data are scenes of
+handwritten digits, or a folder in COCO format with train.json, val.json, train/ and val/. The
+teacher is trained first, on all images. All students have the same schedule. Each run uses the
+config of its method for this pair, configs/*/METHOD_gfl_r18w48_r18w16_fpn_digits.py. Finished runs
+are kept, so you can continue an interrupted comparison.
 
     python benchmarks/detection.py --seeds 0 1 2
     python benchmarks/detection.py data/coco_person --epochs 12 --teacher-epochs 24
@@ -45,18 +46,46 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('data', type=Path, nargs='?', help='folder in COCO format; default: digits')
-    parser.add_argument('--methods', nargs='+', default=METHODS, metavar='METHOD')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='of the students')
-    parser.add_argument('--epochs', type=int, default=16)
-    parser.add_argument('--teacher-epochs', type=int, help='default: 8 on digits, else as --epochs')
     parser.add_argument(
-        '--images', type=int, help="of the students; default: 500 digits', else all"
+        'data', type=Path, nargs='?', help='folder in COCO format (default: digits)'
     )
-    parser.add_argument('--size', type=int, default=160, help='longer side, of a folder')
-    parser.add_argument('--teacher', type=Path, help='its checkpoint; default: train it')
-    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time')
-    parser.add_argument('--work-dir', type=Path, help='default: work_dirs/detection/DATA')
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        default=METHODS,
+        metavar='METHOD',
+        help='student for the student alone (default: all)',
+    )
+    parser.add_argument(
+        '--seeds',
+        type=int,
+        nargs='+',
+        default=[0, 1, 2],
+        help='seeds of the students (default: 0 1 2)',
+    )
+    parser.add_argument(
+        '--epochs', type=int, default=16, help='epochs of the students (default: 16)'
+    )
+    parser.add_argument(
+        '--teacher-epochs',
+        type=int,
+        help='epochs of the teacher (default: 8 on digits, else --epochs)',
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        help='training images of the students (default: 500 scenes of digits, or the whole folder)',
+    )
+    parser.add_argument(
+        '--size', type=int, default=160, help='longer side of the images of a folder (default: 160)'
+    )
+    parser.add_argument(
+        '--teacher', type=Path, help='checkpoint of the teacher (default: train it)'
+    )
+    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time (default: 1)')
+    parser.add_argument(
+        '--work-dir', type=Path, help='folder of runs and table (default: work_dirs/detection/DATA)'
+    )
     args = parser.parse_args()
     if args.work_dir is None:
         args.work_dir = Path('work_dirs/detection', args.data.name if args.data else 'digits')
@@ -69,7 +98,7 @@ def config_file(method: str) -> Path:
     """The config of a method.
 
     Raises:
-        SystemExit: If there is none, with the methods that have one.
+        SystemExit: If there is none. The message lists the methods that have one.
     """
     if method == STUDENT:
         return CONFIGS / 'digits/gfl_r18w16_fpn_digits.py'
@@ -94,7 +123,7 @@ def prepare(source: Path, args: argparse.Namespace, epochs: int, images: int | N
 
 
 def use_folder(cfg: Config, folder: Path, size: int) -> None:
-    """Replace the scenes of digits by images in COCO format, and the classes of the student."""
+    """Train and evaluate on a folder in COCO format, with its classes."""
     names = [c['name'] for c in json.loads((folder / 'val.json').read_text())['categories']]
     for split, loader in (
         ('train', cfg.train_dataloader),
@@ -127,13 +156,13 @@ def use_folder(cfg: Config, folder: Path, size: int) -> None:
 def columns(config: Path) -> dict[str, float]:
     """The table's columns of one run."""
     run = read_run(work_dir_of(config))
-    # Where nothing at all is detected, there is nothing to evaluate.
+    # Without a single detection CocoMetric gives no AP.
     metrics = dict.fromkeys(AP_KEYS, 0.0) | run.metrics
     return {**metrics, 'ms per step': 1000 * run.seconds / run.steps}
 
 
 def trained_teacher(args: argparse.Namespace) -> tuple[Path, dict]:
-    """Path of the teacher's weights, and its accuracy if it was trained here."""
+    """Path of the teacher's weights, and its row of the table if it was trained here."""
     if args.teacher is not None:
         return args.teacher, {}
     cfg = prepare(TEACHER, args, args.teacher_epochs, None)
@@ -143,7 +172,7 @@ def trained_teacher(args: argparse.Namespace) -> tuple[Path, dict]:
 
 
 def main() -> None:
-    """Train, and write the table."""
+    """Train all runs, and write the table."""
     args = parse_args()
     start = time.perf_counter()
     sources = {method: config_file(method) for method in args.methods}

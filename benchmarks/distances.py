@@ -1,8 +1,8 @@
-"""Which student came near its teacher in what: every method's loss, of every method's student.
+"""What each student learned from its teacher: every method's loss for every method's student.
 
-After benchmarks/detection.py: rows are its trained students, columns the losses of the methods,
-each on the same validation images. A method that lowers its own column and no other has taught
-what it compares, and nothing else.
+Run benchmarks/detection.py first. Rows are its trained students, columns the losses of the methods
+on the same validation images. If a method lowers only its own column, its student has learned only
+what the method compares.
 
     python benchmarks/distances.py work_dirs/detection/digits --seed 0
 """
@@ -23,7 +23,7 @@ from mmkd.exporting import student_state_dict
 from mmkd.registry import MODELS
 from mmkd.storage.checkpoint import load_all, read_state_dict
 
-# Losses that say something of a student without a connector, which would be that of its own run.
+# Losses without a trained connector. A connector would fit only the student of its own run.
 COLUMNS = ('pcka', 'pkd', 'cwd', 'fkd', 'rcka', 'cmkd')
 
 
@@ -32,14 +32,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('work_dir', type=Path, help='of benchmarks/detection.py')
-    parser.add_argument('--seed', type=int, default=0, help='of the students')
-    parser.add_argument('--images', type=int, default=80, help='of the validation set')
+    parser.add_argument('work_dir', type=Path, help='work directory of benchmarks/detection.py')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the students (default: 0)')
+    parser.add_argument(
+        '--images', type=int, default=80, help='number of validation images (default: 80)'
+    )
     return parser.parse_args()
 
 
 def validation_images(cfg: Config, count: int) -> DataLoader:
-    """The first images of the validation set, as a training run loads images."""
+    """The first images of the validation set, in the training pipeline."""
     loader = cfg.train_dataloader
     loader.pop('worker_init_fn', None)
     loader.sampler.shuffle = False
@@ -51,13 +53,13 @@ def validation_images(cfg: Config, count: int) -> DataLoader:
 @torch.no_grad()
 def mean_losses(algorithm: FrozenTeacherDistill, loader: DataLoader) -> dict[str, float]:
     """The distiller's losses, averaged over batches."""
-    torch.manual_seed(0)  # of what connectors draw
+    torch.manual_seed(0)  # for connectors with random weights
     sums: dict[str, float] = {}
     for batch in loader:
         data = algorithm.data_preprocessor(batch, True)
         for name, value in algorithm.loss(**data).items():
             if name.startswith('distill.'):
-                key = name.removeprefix('distill.loss_').rstrip('0123456789')  # the levels' sum
+                key = name.removeprefix('distill.loss_').rstrip('0123456789')  # sums over levels
                 sums[key] = sums.get(key, 0.0) + float(value) / len(loader)
     return sums
 

@@ -1,9 +1,10 @@
-"""Start-up: what an import costs beyond torch, and the time from a command to its first step.
+"""Start-up: the time of an import beyond torch, and from a command to its first training step.
 
-Fresh processes in turn, after a turn that warms the file cache. Training is that of the demo's
-student by this repository's tool, the same config by MMDetection's own (after `import mmkd`,
-without which its release does not import on current PyTorch), and the student with its teacher,
-for comparison. The first step has ended when it is logged.
+Each measurement starts a fresh process. Processes run in turn, after one warm-up turn for the file
+cache. Three commands train: MMDetection's tools/train.py with the demo's student, this repository's
+tools/train.py with the same config, and the latter with the student's teacher, too. MMDetection's
+tool runs after `import mmkd`, since its release does not import on current PyTorch. The clock stops
+when the log shows the first step.
 
     python benchmarks/startup.py --threads 2 --repeats 9
 """
@@ -32,12 +33,12 @@ Command = list[str]
 
 
 def imports() -> dict[str, Command]:
-    """Commands that import; the first is what the others are compared to."""
+    """Commands that import. The first is the reference."""
     return {name: [sys.executable, '-c', f'import {name}'] for name in ('torch', 'mmkd.functional')}
 
 
 def trainings(work_dir: str) -> dict[str, Command]:
-    """Commands that train; the first is what the others are compared to."""
+    """Commands that train. The first is the reference."""
     options = ['--work-dir', work_dir, '--cfg-options', 'default_hooks.logger.interval=1']
     mmdet = importlib.util.find_spec('mmdet')
     if mmdet is None or mmdet.origin is None:
@@ -58,7 +59,7 @@ def trainings(work_dir: str) -> dict[str, Command]:
 
 
 def environment(args: Namespace) -> dict[str, str]:
-    """Variables of the processes: ours first on the path, and what the options say."""
+    """Environment of the processes: this repository first on the path, threads and device."""
     places = [str(REPOSITORY), *filter(None, [os.environ.get('PYTHONPATH')])]
     chosen = {
         'PYTHONPATH': os.pathsep.join(places),
@@ -72,7 +73,7 @@ def until_first_step(command: Command, env: dict[str, str]) -> None:
     """Run a training until it has logged a step.
 
     Raises:
-        RuntimeError: If it ends before, with the end of its output.
+        RuntimeError: If it ends before that. The message holds the end of its output.
     """
     with subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -92,7 +93,7 @@ def calls(commands: dict[str, Command], run: Callable[[Command], object]) -> Can
 
 
 def rows(times: Times) -> list[list[str]]:
-    """Seconds of each, and turn by turn the difference from the first."""
+    """Seconds of each command, and its difference from the first, turn by turn."""
     first = next(iter(times.values()))
     return [
         [name, spread(seconds), spread([s - f for s, f in zip(seconds, first, strict=True)], 2)]
@@ -101,7 +102,7 @@ def rows(times: Times) -> list[list[str]]:
 
 
 def main() -> None:
-    """Time and print."""
+    """Measure and print."""
     args = start(parser_of(__doc__, repeats=5))
     env = environment(args)
     check = partial(subprocess.run, env=env, check=True)

@@ -1,18 +1,18 @@
-"""What distillation adds to a training step, method by method.
+"""Time that distillation adds to a training step, method by method.
 
-Timed in turn, in one process: the plain student's training step, the teacher's forward as the
-method runs it (backbone and neck, or to the logits), and the distilled training step; each from
-batches that are in memory, with preprocessing, backward and optimizer. Ratios are taken within one
-turn. What the distilled step takes above student and teacher together is the cost of recorders,
-connectors, losses and their backward.
+One process times three things in turn: the training step of the plain student, the teacher's
+forward pass as the method runs it (backbone and neck, or the whole network), and the distilled
+training step. Batches are in memory. A training step includes preprocessing, backward pass and
+optimizer. Ratios compare the times of the same turn. The distilled step minus student and teacher
+is the cost of recorders, connectors and losses with their backward pass.
 
-A method that extracts features from several views of each image (DLKD on a classifier: four
-rotations) is compared per view: the student's training step has the features of all views and the
-task loss of the image alone, and the teacher's forward is over all views.
+DLKD on a classifier extracts features from four rotated views of each image. There, the plain
+student's step also extracts the features of all views, with the task loss on the original image,
+and the teacher sees all views.
 
-Detectors are GFL on ResNet-18 of width 16 and 48 on scenes of digits, detectors of COCO RetinaNet
-on ResNet-50 and ResNeXt-101 on two random images of 800 x 1333, and classifiers ResNet-8x4 and
-ResNet-32x4 on random images of 32 x 32.
+`detectors` are GFL with ResNet-18 of width 16 and 48, on scenes of digits. `coco` is RetinaNet with
+ResNet-50 and ResNeXt-101, on two random images of 800 x 1333. `classifiers` are ResNet-8x4 and
+ResNet-32x4, on random images of 32 x 32.
 
     python benchmarks/step_time.py --threads 2 --repeats 9
 """
@@ -56,7 +56,7 @@ STUDENT, TEACHER, DISTILLED = 'student step', 'teacher forward', 'distilled step
 
 
 def main() -> None:
-    """Time and print."""
+    """Measure and print."""
     parser = parser_of(__doc__, repeats=9)
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
     parser.add_argument('--models', nargs='+', choices=PAIRS, default=['detectors', 'classifiers'])
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def row(times: Times) -> list[str]:
-    """Ratios, and the times that they are of."""
+    """Ratios, and the times of student and teacher."""
     alone = [sum(turn) for turn in zip(times[STUDENT], times[TEACHER], strict=True)]
     return [
         spread(ratios(times[DISTILLED], alone), 2),
@@ -86,7 +86,7 @@ def row(times: Times) -> list[str]:
 
 
 def measure(kind: str, method: str, args: argparse.Namespace) -> Times:
-    """Seconds of the three in each turn."""
+    """Seconds of the three candidates in each turn."""
     cfg = Config.fromfile(CONFIGS / method / f'{method}_{PAIRS[kind]}.py')
     cfg.model.teacher.checkpoint = None
     init_default_scope(cfg.default_scope)
@@ -112,28 +112,28 @@ def measure(kind: str, method: str, args: argparse.Namespace) -> Times:
 
 
 def training_step(model: BaseModel, data: dict[str, Any]) -> Callable[[], object]:
-    """A whole step: preprocessing, losses, backward, optimizer."""
+    """A whole step: preprocessing, losses, backward pass, optimizer."""
     optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-4))
     model.train()
     return lambda: model.train_step(data, optimizer)
 
 
 def scenes(cfg: Config) -> dict[str, Any]:
-    """A batch of a detector, as its loader collates it."""
-    with redirect_stdout(StringIO()):  # of the COCO API
+    """A batch of scenes of digits, as the data loader collates it."""
+    with redirect_stdout(StringIO()):  # the COCO API prints
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
     samples = [dataset[i] for i in range(SCENES)]
     return {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
 
 
 def random_photographs(_: Config) -> dict[str, Any]:
-    """A batch of a detector of COCO."""
+    """A batch of random images at the size of COCO's."""
     images = torch.randint(0, 256, (COCO_IMAGES, 3, *COCO_SIZE), dtype=torch.uint8)
     return dict(inputs=[*images], data_samples=[boxes_of(image) for image in images])
 
 
 def boxes_of(image: Tensor) -> DetDataSample:
-    """Boxes at random, from a tenth to half of the image wide and high."""
+    """Random boxes, a tenth to a half of the image wide and high."""
     size = torch.tensor(image.shape[:0:-1])
     extent = (0.1 + 0.4 * torch.rand(COCO_BOXES, 2)) * size
     corner = torch.rand(COCO_BOXES, 2) * (size - extent)
@@ -146,7 +146,7 @@ def boxes_of(image: Tensor) -> DetDataSample:
 
 
 def random_images(_: Config) -> dict[str, Any]:
-    """A batch of a classifier, four images of a class."""
+    """A batch of random small images, four of each class."""
     images = torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8)
     labels = [i // 4 % CLASSES for i in range(IMAGES)]
     return dict(inputs=images, data_samples=[DataSample().set_gt_label(i) for i in labels])

@@ -1,11 +1,12 @@
-"""What a teacher costs: as one writes it first, as `FrozenTeacher` runs it, and by each option.
+"""Time of a teacher's forward pass: a plain network, `FrozenTeacher`, and each of its options.
 
-The reference is the whole network in eval mode, in fp32 (with PyTorch's defaults: on a GPU,
-convolutions in TF32), eagerly, with autograd's bookkeeping and its heads. `features` is
-`FrozenTeacher(mode='features')`: no gradients, backbone and neck alone; the other rows add
-options to it. Each row says how long it takes in the reference's time, and in that of `features`,
-ratios within one turn, and the largest difference of its features from the reference's in their
-largest value, over all levels. Weights are random, with batch statistics of one batch.
+The reference is the whole network with its heads, in eval mode and fp32, eager and with autograd.
+It uses PyTorch's defaults, so convolutions on a GPU use TF32. `features` is
+`FrozenTeacher(mode='features')`: backbone and neck, without gradients. The other rows add options
+to it. Each row shows its time divided by the reference's and by that of `features`, as ratios
+within the same turn. The last column is the largest difference from the reference's features,
+divided by their largest value, over all levels. Weights are random. Batch statistics come from one
+batch.
 
     python benchmarks/teacher_speed.py --threads 2 --repeats 9
     python benchmarks/teacher_speed.py --device cuda --repeats 99
@@ -55,10 +56,10 @@ Features = Sequence[Tensor]
 
 
 def main() -> None:
-    """Time and print."""
+    """Measure and print."""
     parser = parser_of(__doc__, repeats=9)
     parser.add_argument('--models', nargs='+', choices=MODELS, default=[*MODELS])
-    parser.add_argument('--eager', action='store_true', help='leave the compiled teachers out')
+    parser.add_argument('--eager', action='store_true', help='skip the compiled teachers')
     args = start(parser)
     MMLogger.get_instance('mmkd', log_level=logging.ERROR)
     measured = {name: measure(name, args) for name in args.models}
@@ -80,7 +81,7 @@ def row(rows: dict[str, Any], label: str) -> list[str]:
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds in each turn, and how far the features are from the reference's."""
+    """Seconds in each turn, and the difference of the features from the reference's."""
     config, shape = MODELS[name]
     torch.manual_seed(0)
     model = build_model(config).to(args.device)
@@ -88,7 +89,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     with torch.no_grad():
         model.train().extract_feat(images)
         expected = model.eval().extract_feat(images)
-    model.requires_grad_(True)  # some of its stages are frozen
+    model.requires_grad_(True)  # some stages are frozen by their config
     candidates: dict[str, Callable[[], Any]] = {FIRST: partial(model, images, mode='tensor')}
     differences = {FIRST: 0.0}
     for label, options in chosen(args).items():
@@ -107,7 +108,7 @@ def chosen(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def frozen(model: BaseModel, options: dict[str, Any]) -> FrozenTeacher:
-    """A teacher of its own weights."""
+    """A teacher with its own copy of the weights."""
     return FrozenTeacher(copy.deepcopy(model), mode='features', **options)
 
 
@@ -119,7 +120,7 @@ def run(teacher: FrozenTeacher, images: Tensor) -> Features:
 
 
 def difference(features: Features, expected: Features) -> float:
-    """Largest difference from what is expected, in its largest value."""
+    """Largest difference from the expected features, divided by their largest value."""
     errors = [
         ((ours.float() - theirs).abs().max() / theirs.abs().max()).item()
         for ours, theirs in zip(features, expected, strict=True)

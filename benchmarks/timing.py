@@ -1,4 +1,4 @@
-"""Timing of candidates in turn, so that a busy machine weighs on all of them alike."""
+"""Time candidates in turn, so a busy machine slows all of them alike."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ Times = dict[str, list[float]]
 
 
 def parser_of(description: str, repeats: int, threads: int = 2) -> argparse.ArgumentParser:
-    """Command line that every benchmark shares.
+    """Options that all speed benchmarks share.
 
     Args:
         description: The script's docstring.
@@ -32,12 +32,12 @@ def parser_of(description: str, repeats: int, threads: int = 2) -> argparse.Argu
         '--repeats', type=int, default=repeats, help=f'timed turns (default: {repeats})'
     )
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
-    parser.add_argument('--json', type=Path, help='write what was measured to this file, too')
+    parser.add_argument('--json', type=Path, help='also write the measured times to this file')
     return parser
 
 
 def start(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse, check, set the number of threads, and say on what machine this is."""
+    """Parse and check the options, set the number of threads, and print the machine."""
     args = parser.parse_args()
     if args.threads < 1 or args.repeats < 1:
         parser.error('--threads and --repeats: expected at least 1')
@@ -55,13 +55,13 @@ def machine(args: argparse.Namespace) -> str:
 
 
 def in_turn(candidates: Candidates, repeats: int, device: str = 'cpu', calls: int = 1) -> Times:
-    """Seconds of each candidate in each turn, after one turn that warms up.
+    """Seconds of each candidate in each turn, after one warm-up turn.
 
     Args:
-        candidates: What to call, by name.
+        candidates: Functions to call, by name.
         repeats: Number of turns.
-        device: Waited for, if it runs asynchronously.
-        calls: Calls of a candidate in a turn, of which the mean is taken.
+        device: The timer waits for it if it runs asynchronously.
+        calls: Calls of a candidate in a turn. The result is their mean.
     """
     for call in candidates.values():
         seconds(call, device)
@@ -89,12 +89,12 @@ def synchronize(device: str) -> None:
 
 
 def ratios(slow: list[float], fast: list[float]) -> list[float]:
-    """How many times longer one took than the other, turn by turn."""
+    """How many times longer `slow` took than `fast`, turn by turn."""
     return [a / b for a, b in zip(slow, fast, strict=True)]
 
 
 def spread(values: list[float], digits: int = 1) -> str:
-    """Median, least and largest, as ``2.0 (1.8..2.3)``."""
+    """Median, smallest and largest value, as ``2.0 (1.8..2.3)``."""
     middle, least, most = (
         f'{value:.{digits}f}' for value in (median(values), min(values), max(values))
     )
@@ -102,13 +102,13 @@ def spread(values: list[float], digits: int = 1) -> str:
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:
-    """A Markdown table."""
+    """Print a Markdown table."""
     for cells in (header, ['---'] * len(header), *rows):
         print('| ' + ' | '.join(cells) + ' |')
 
 
 def write_json(args: argparse.Namespace, measured: object) -> None:
-    """Write what was measured, and on what machine, to ``--json`` if it is given."""
+    """Write the measured times and the machine to the file of ``--json``, if given."""
     if args.json is not None:
         report = {'machine': machine(args), 'repeats': args.repeats, 'measured': measured}
         args.json.write_text(json.dumps(report, indent=2) + '\n')

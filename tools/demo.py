@@ -1,6 +1,6 @@
 """Train a teacher, a student alone and a student with PCKA on scenes of digits, and compare them.
 
-The two students train side by side with the same budget; what is already trained is kept. Writes
+The two students train side by side with the same budget. Finished runs are kept. The demo writes
 results.json, results.md, curves.png and detections.png into the work directory.
 """
 
@@ -30,16 +30,22 @@ STUDENTS = {
     'student': CONFIGS / 'digits/gfl_r18w16_fpn_digits.py',
     'student + PCKA': CONFIGS / 'pcka/pcka_gfl_r18w48_r18w16_fpn_digits.py',
 }
-QUICK = 4  # part of the epochs
+QUICK = 4  # --quick divides the epochs by this
 PICTURED = range(4)  # the first validation scenes
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--quick', action='store_true', help=f'1/{QUICK} of the epochs')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='of the students')
-    parser.add_argument('--work-dir', type=Path, help='default: work_dirs/digits[-quick]')
+    parser.add_argument('--quick', action='store_true', help=f'train 1/{QUICK} of the epochs')
+    parser.add_argument(
+        '--seeds', type=int, nargs='+', default=[0], help='seeds of the students (default: 0)'
+    )
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        help='folder of runs and results (default: work_dirs/digits[-quick])',
+    )
     args = parser.parse_args()
     if args.work_dir is None:
         args.work_dir = Path('work_dirs', 'digits-quick' if args.quick else 'digits')
@@ -71,7 +77,7 @@ def write_demo_config(
 
 
 def trained_teacher(work_dir: Path, quick: bool) -> Path:
-    """Path of the teacher's weights; it is trained if it was not before."""
+    """Train the teacher unless that is done, and return the path of its weights."""
     print(f'== teacher -> {work_dir}', flush=True)
     config = write_demo_config(TEACHER, work_dir, 0, quick=quick)
     train_all({'teacher': config})

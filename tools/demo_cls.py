@@ -1,8 +1,7 @@
 """Compare all methods and the common baselines on the embedded handwritten digits.
 
-A teacher is trained on all training digits, the students on few of them, alone and with each
-method; what is already trained is kept. Writes results.json and results.md into the work
-directory.
+The teacher trains on all training digits. The students train on a few of them, alone and with each
+method. Finished runs are kept. The demo writes results.json and results.md into the work directory.
 """
 
 import argparse
@@ -35,12 +34,32 @@ METHODS = {
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='of the students')
-    parser.add_argument('--methods', nargs='+', choices=METHODS, default=[*METHODS])
     parser.add_argument(
-        '--jobs', type=int, default=os.cpu_count() or 1, help='runs at the same time'
+        '--seeds',
+        type=int,
+        nargs='+',
+        default=[0, 1, 2],
+        help='seeds of the students (default: 0 1 2)',
     )
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/digits-cls'))
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        choices=METHODS,
+        default=[*METHODS],
+        help='methods to compare (default: all)',
+    )
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=os.cpu_count() or 1,
+        help='runs at the same time (default: one a core)',
+    )
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default=Path('work_dirs/digits-cls'),
+        help='folder of runs and results',
+    )
     return parser.parse_args()
 
 

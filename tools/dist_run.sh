@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What dist_train.sh and dist_test.sh share: dist_run.sh PROCESSES SCRIPT [arguments of the script]
+# Used by dist_train.sh and dist_test.sh: dist_run.sh PROCESSES SCRIPT [arguments of the script]
 set -euo pipefail
 processes=$1
 shift

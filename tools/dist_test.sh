@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Evaluate on several processes: tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]
-# Several nodes: set NNODES, NODE_RANK and MASTER_ADDR on each; if they share no disk, also give the option
-# --cfg-options test_evaluator.collect_device=gpu. Without a GPU, GPUS is a number of CPU processes.
+# Several nodes: set NNODES, NODE_RANK and MASTER_ADDR on each. If the nodes share no disk, add
+# --cfg-options test_evaluator.collect_device=gpu. Without a GPU, GPUS is the number of CPU processes.
 set -euo pipefail
 if [ $# -lt 3 ]; then
     echo "usage: $0 CONFIG CHECKPOINT GPUS [options of tools/test.py]" >&2

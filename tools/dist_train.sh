@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on several processes: tools/dist_train.sh CONFIG GPUS [options of tools/train.py]
-# Several nodes: set NNODES, NODE_RANK and MASTER_ADDR on each; if they share no disk, also give the option
-# --cfg-options val_evaluator.collect_device=gpu. Without a GPU, GPUS is a number of CPU processes.
+# Several nodes: set NNODES, NODE_RANK and MASTER_ADDR on each. If the nodes share no disk, add
+# --cfg-options val_evaluator.collect_device=gpu. Without a GPU, GPUS is the number of CPU processes.
 set -euo pipefail
 if [ $# -lt 2 ]; then
     echo "usage: $0 CONFIG GPUS [options of tools/train.py]" >&2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What slurm_train.sh and slurm_test.sh share: slurm_run.sh PARTITION JOB_NAME SCRIPT [arguments of the script]
+# Used by slurm_train.sh and slurm_test.sh: slurm_run.sh PARTITION JOB_NAME SCRIPT [arguments of the script]
 set -euo pipefail
 partition=$1
 job=$2

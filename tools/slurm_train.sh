@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train under Slurm: tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of tools/train.py]
-# GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5) and SRUN_ARGS come from the environment. GPUS_PER_NODE=0: CPU processes,
-# PROCESSES_PER_NODE (1) of them on a node, with MASTER_ADDR set to the first node.
+# Environment variables, with defaults: GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), SRUN_ARGS (none).
+# GPUS_PER_NODE=0 starts CPU processes, PROCESSES_PER_NODE (1) on each node. Set MASTER_ADDR to the first node.
 set -euo pipefail
 if [ $# -lt 3 ]; then
     echo "usage: $0 PARTITION JOB_NAME CONFIG [options of tools/train.py]" >&2

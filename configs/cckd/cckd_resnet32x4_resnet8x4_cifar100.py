@@ -6,5 +6,5 @@ _base_ = [
     '../_base_/distillers/cckd.py',
 ]
 
-# As published: no cross entropy (alpha = 0), and the correlation at 0.003.
+# As published: no cross entropy (alpha = 0), and a weight of 0.003 for the correlation.
 model = dict(architecture=dict(head=dict(loss=dict(loss_weight=0.0))), distiller=_base_.distiller)

@@ -1,4 +1,4 @@
-"""CCKD at weights at which the correlation counts: cross entropy 1, correlation 1."""
+"""CCKD with larger weights, so the correlation matters: cross entropy 1, correlation 1."""
 
 _base_ = './cckd_resnet32x4_resnet8x4_cifar100.py'
 

@@ -6,6 +6,6 @@ _base_ = [
 ]
 
 distiller = _base_.distiller
-# Levels P2 to P5, from which RoI heads pool.
+# RoI heads pool from levels P2 to P5.
 distiller.recorders.instances.num_levels = 4
 model = dict(distiller=distiller)

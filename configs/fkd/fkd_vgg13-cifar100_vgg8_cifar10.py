@@ -1,4 +1,4 @@
-"""FKD across data sets: VGG-13, which knows CIFAR-100, teaches VGG-8 on CIFAR-10."""
+"""FKD across data sets: VGG-13 trained on CIFAR-100 teaches VGG-8 on CIFAR-10."""
 
 _base_ = ['../_base_/pairs/vgg13-cifar100_vgg8_cifar10.py', '../_base_/distillers/fkd.py']
 

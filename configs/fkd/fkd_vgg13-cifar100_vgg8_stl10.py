@@ -1,8 +1,8 @@
-"""FKD across data sets: VGG-13, which knows CIFAR-100, teaches VGG-8 on STL-10."""
+"""FKD across data sets: VGG-13 trained on CIFAR-100 teaches VGG-8 on STL-10."""
 
 _base_ = ['../_base_/pairs/vgg13-cifar100_vgg8_stl10.py', '../_base_/distillers/fkd.py']
 
-# The kernel is that of the unlabeled batch, the features' size that of the labeled one.
+# The kernels compare the unlabeled batch. The penalty is on the labeled batch's features.
 distiller = _base_.distiller
 distiller.losses.fkd.update(
     on=dict(source='neck', record_idx=1, data_idx=0),

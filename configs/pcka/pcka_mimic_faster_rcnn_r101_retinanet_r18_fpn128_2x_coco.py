@@ -5,7 +5,8 @@ _base_ = [
     '../_base_/distillers/pcka_mimic_pyramid.py',
 ]
 
-# Strides 8 to 64 are levels 0-3 of the student and 1-4 of the teacher; one projection for both.
+# Strides 8 to 64 are levels 0-3 of the student and 1-4 of the teacher. Both losses share one
+# projection.
 distiller = _base_.distiller
 distiller.connectors = dict(
     width=dict(type='mmkd.LevelwiseConv'),

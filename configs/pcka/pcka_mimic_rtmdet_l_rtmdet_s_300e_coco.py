@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/distillers/pcka_mimic_pyramid.py',
 ]
 
-# Three levels, of 128 channels in the student and of 256 in the teacher; one projection for both.
+# Three levels: 128 channels in the student, 256 in the teacher. Both losses share one projection.
 distiller = _base_.distiller
 distiller.connectors = dict(width=dict(type='mmkd.LevelwiseConv'))
 distiller.losses.pcka.update(levels=(0, 1, 2), student_connector='width')

@@ -1,4 +1,4 @@
-"""CIFAR-10 in memory; crops with a border of 4 pixels, flips."""
+"""CIFAR-10 in memory, with random flips and crops (4 pixels of padding)."""
 
 _base_ = './cifar100.py'
 

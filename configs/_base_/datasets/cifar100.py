@@ -1,4 +1,4 @@
-"""CIFAR-100 in memory; crops with a border of 4 pixels, flips."""
+"""CIFAR-100 in memory, with random flips and crops (4 pixels of padding)."""
 
 # Means and deviations of the training images, RGB.
 data_preprocessor = dict(

@@ -1,5 +1,5 @@
-# Scenes of handwritten digits, drawn on first use. No flips: a mirrored digit is another sign.
-# Reading them takes so little that worker processes would cost more.
+# Scenes of handwritten digits, drawn on first use. No flips: a mirrored digit is a different sign.
+# Loading is so fast that worker processes would slow it down.
 image_size = 160
 
 train_pipeline = [

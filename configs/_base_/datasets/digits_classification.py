@@ -1,4 +1,4 @@
-"""Handwritten digits at 32 x 32, embedded; crops with a border of 4 pixels."""
+"""Embedded handwritten digits at 32 x 32, with random crops (4 pixels of padding)."""
 
 _base_ = './cifar100.py'
 

@@ -1,4 +1,4 @@
-"""STL-10 at 32 x 32, in memory; crops with a border of 4 pixels, flips."""
+"""STL-10 at 32 x 32, in memory, with random flips and crops (4 pixels of padding)."""
 
 _base_ = './cifar100.py'
 

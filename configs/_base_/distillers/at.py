@@ -1,4 +1,4 @@
-"""AT (Zagoruyko and Komodakis 2017), by MMRazor's loss."""
+"""AT (Zagoruyko and Komodakis 2017), with MMRazor's loss."""
 
 distiller = dict(
     losses=dict(

@@ -3,12 +3,12 @@
 distiller = dict(
     recorders=dict(instances=dict(type='mmkd.InstanceFeatures', source='neck')),
     losses=dict(
-        # At the published weight of 0.003 the term has no visible effect.
+        # The published weight of 0.003 has no visible effect here.
         cckd=dict(
             type='mmkd.CCKDLoss',
             on='instances',
             student_connector=dict(type='mmkd.LinearEmbed', out_channels=128),
-            # A random projection: two trained embeddings could agree by saying nothing.
+            # A fixed random projection: two trained embeddings could agree by collapsing.
             teacher_connector=dict(type='mmkd.LinearEmbed', out_channels=128, frozen=True),
             kernel='rbf',
             order=2,

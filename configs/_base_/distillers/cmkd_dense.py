@@ -1,4 +1,4 @@
-"""CMKD on a one-stage detector: correlation of class logits where the teacher is confident."""
+"""CMKD on a one-stage detector: correlation of logits at the teacher's most confident locations."""
 
 distiller = dict(
     recorders=dict(logits=dict(type='mmkd.LevelOutputs', source='bbox_head.retina_cls')),

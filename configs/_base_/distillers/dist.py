@@ -1,4 +1,4 @@
-"""DIST (Huang et al. 2022), by MMRazor's loss."""
+"""DIST (Huang et al. 2022), with MMRazor's loss."""
 
 distiller = dict(
     losses=dict(

@@ -1,4 +1,4 @@
-"""DKD (Zhao et al. 2022), by MMRazor's loss."""
+"""DKD (Zhao et al. 2022), with MMRazor's loss."""
 
 distiller = dict(
     losses=dict(

@@ -1,4 +1,4 @@
-"""FitNet (Romero et al. 2015): a hint on the last feature map, by MMRazor's loss."""
+"""FitNet (Romero et al. 2015): a hint on the last feature map, with MMRazor's loss."""
 
 distiller = dict(
     losses=dict(

@@ -1,4 +1,4 @@
-"""PCKA + mimic: adds the squared error of the projected levels."""
+"""PCKA + mimic: adds the squared error of the projected pyramid levels."""
 
 _base_ = './pcka_pyramid.py'
 

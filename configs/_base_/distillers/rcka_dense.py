@@ -1,4 +1,4 @@
-"""RCKA on a one-stage detector: adds CKA of class logits where the teacher is confident."""
+"""RCKA on a one-stage detector: adds CKA of logits at the teacher's most confident locations."""
 
 _base_ = './rcka_instances.py'
 

@@ -1,4 +1,4 @@
-"""RKD (Park et al. 2019), by MMRazor's losses."""
+"""RKD (Park et al. 2019), with MMRazor's losses."""
 
 distiller = dict(
     losses=dict(

@@ -1,6 +1,6 @@
-"""DINO Swin-L of 5 scales (AP 58.4) teaches DINO R50 of 4 (AP 49.0), on the student's schedule.
+"""DINO Swin-L, 5 scales (AP 58.4), teaches DINO R50, 4 scales (AP 49.0), on its own schedule.
 
-Levels of the teacher: strides 4 to 64; of the student: strides 8 to 64.
+Teacher: strides 4 to 64. Student: strides 8 to 64.
 """
 
 _base_ = ['mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py', '../safety_hooks.py']

@@ -1,6 +1,6 @@
 """Faster R-CNN R101 (AP 39.8) teaches a RetinaNet R18 whose pyramid is narrower and coarser.
 
-Levels of the teacher: strides 4 to 64, 256 channels; of the student: strides 8 to 128, 128.
+Teacher: strides 4 to 64, 256 channels. Student: strides 8 to 128, 128 channels.
 """
 
 _base_ = './faster_rcnn_r101_r50_fpn_2x_coco.py'

@@ -2,7 +2,7 @@
 
 _base_ = '../coco_2x.py'
 
-# As the student's own config: two scales, a constant warm-up, biases at twice the rate.
+# As in the student's own config: two scales, a constant warm-up, biases at twice the rate.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),

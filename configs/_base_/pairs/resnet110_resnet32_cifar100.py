@@ -5,7 +5,7 @@ model = dict(
     architecture=dict(cfg_path='mmkd::cifar100/resnet32_cifar100.py'),
     teacher=dict(
         cfg_path='mmkd::cifar100/resnet110_cifar100.py',
-        # Trained with that config, or converted by tools/convert_repdistiller.py.
+        # Train it with that config, or convert it with tools/convert_repdistiller.py.
         checkpoint='checkpoints/resnet110_cifar100.pth',
     ),
 )

@@ -1,4 +1,4 @@
-"""VGG-13, which knows CIFAR-100, teaches VGG-8 on CIFAR-10."""
+"""VGG-13 trained on CIFAR-100 teaches VGG-8 on CIFAR-10."""
 
 _base_ = '../../transfer/vgg8_cifar10.py'
 
@@ -8,7 +8,7 @@ model = dict(
     architecture=dict(cfg_path='mmkd::transfer/vgg8_cifar10.py'),
     teacher=dict(
         cfg_path='mmkd::cifar100/vgg13_cifar100.py',
-        # Trained with that config, or converted by tools/convert_repdistiller.py.
+        # Train it with that config, or convert it with tools/convert_repdistiller.py.
         checkpoint='checkpoints/vgg13_cifar100.pth',
     ),
 )

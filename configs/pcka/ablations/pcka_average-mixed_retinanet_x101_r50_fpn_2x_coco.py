@@ -1,4 +1,4 @@
-"""PCKA averaged level by level over other things: RetinaNet X101 teaches RetinaNet R50 on COCO."""
+"""PCKA with a different average at each level: RetinaNet X101 teaches RetinaNet R50 on COCO."""
 
 _base_ = '../pcka_retinanet_x101_r50_fpn_2x_coco.py'
 

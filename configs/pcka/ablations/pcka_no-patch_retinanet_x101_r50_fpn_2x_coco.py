@@ -11,7 +11,7 @@ model = dict(
                 on='neck',
                 center=False,
                 levels=(0, 1, 2, 3),
-                gather=False,  # the images of the processes differ in size
+                gather=False,  # image sizes differ between processes
                 loss_weight=10.0,
             )
         )

@@ -1,4 +1,4 @@
-"""PCKA weighted by 15: RetinaNet X101 teaches RetinaNet R50 on COCO."""
+"""PCKA with a loss weight of 15: RetinaNet X101 teaches RetinaNet R50 on COCO."""
 
 _base_ = '../pcka_retinanet_x101_r50_fpn_2x_coco.py'
 

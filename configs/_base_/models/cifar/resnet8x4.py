@@ -9,6 +9,6 @@ model = dict(
         num_classes=100,
         in_channels=256,
         loss=dict(type='mmpretrain.CrossEntropyLoss', loss_weight=1.0),
-        init_cfg=None,  # PyTorch's own, as published
+        init_cfg=None,  # PyTorch's default, as published
     ),
 )

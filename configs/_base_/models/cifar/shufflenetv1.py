@@ -1,4 +1,4 @@
-"""ShuffleNet V1, three groups for 32 x 32 images of 100 classes."""
+"""ShuffleNet V1 with three groups, for 32 x 32 images of 100 classes."""
 
 model = dict(
     type='mmpretrain.ImageClassifier',
@@ -9,6 +9,6 @@ model = dict(
         num_classes=100,
         in_channels=960,
         loss=dict(type='mmpretrain.CrossEntropyLoss', loss_weight=1.0),
-        init_cfg=None,  # PyTorch's own, as published
+        init_cfg=None,  # PyTorch's default, as published
     ),
 )

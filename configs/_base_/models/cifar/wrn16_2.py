@@ -9,7 +9,7 @@ model = dict(
         num_classes=100,
         in_channels=128,
         loss=dict(type='mmpretrain.CrossEntropyLoss', loss_weight=1.0),
-        # PyTorch's own for the weight and zeros for the bias, as published.
+        # As published: PyTorch's default for the weight, zeros for the bias.
         init_cfg=dict(
             type='Kaiming',
             layer='Linear',
