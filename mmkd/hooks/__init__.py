@@ -1,6 +1,5 @@
 """Hooks: safety checks, schedules of losses, and measurements of the teacher."""
 
-from mmkd.datasets.explained_errors import explain_empty_datasets
 from mmkd.hooks.atomic_checkpoint import AtomicCheckpointHook
 from mmkd.hooks.data_check import DataCheckHook
 from mmkd.hooks.epoch_seed import EpochSeedHook, seed_epoch_worker
@@ -17,6 +16,5 @@ __all__ = [
     'FiniteLossHook',
     'LossScheduleHook',
     'TeacherEvaluationHook',
-    'explain_empty_datasets',
     'seed_epoch_worker',
 ]

@@ -30,7 +30,7 @@ model = dict(
             )
         ),
     ),
-    distiller=dict(distill_losses=dict(loss_pcka=dict(average='batch'))),
+    distiller=dict(losses=dict(pcka=dict(average='batch'))),
 )
 train_dataloader = dict(batch_size={batch_size}, dataset=dict(num_images=12))
 train_cfg = dict(max_epochs=2, val_interval=2)

@@ -8,8 +8,9 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Subset
 
 from mmkd.datasets import CURSampler, InMemoryDataset, SURSampler
+from mmkd.datasets.explained_errors import explain_empty_datasets
 from mmkd.datasets.superclass_file import encode_superclasses
-from mmkd.hooks import DataCheckHook, explain_empty_datasets
+from mmkd.hooks import DataCheckHook
 
 CLASSES = ('cat', 'dog', 'bird')
 

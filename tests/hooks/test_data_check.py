@@ -7,7 +7,8 @@ from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, R
 from torch import nn
 from torch.utils.data import Subset
 
-from mmkd.hooks import DataCheckHook, explain_empty_datasets
+from mmkd.datasets.explained_errors import explain_empty_datasets
+from mmkd.hooks import DataCheckHook
 
 CATEGORIES = ('cat', 'dog', 'bird')
 
