@@ -1,7 +1,6 @@
 """Plan a distillation: choose what is compared, and write it as a config."""
 
 import copy
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from typing import Any, Literal
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
-from torch import Tensor, nn
+from torch import nn
 
-from mmkd.api.sources import Model, Source, read_source
+from mmkd.api.sources import Files, Model, Source, model_settings, read_source
 from mmkd.models.heads import classifying_heads
 from mmkd.pairing import default_size, trace
 from mmkd.pairing.inspection.head_classes import classes_of
@@ -21,14 +20,13 @@ from mmkd.pairing.inspection.model_kind import has_masks
 from mmkd.pairing.methods import Pair, choose_method
 from mmkd.pairing.methods.method_options import set_options
 from mmkd.pairing.writing.config_text import Expression, assignments, docstring
-from mmkd.pairing.writing.own_data import Data, class_overrides, data_settings
+from mmkd.pairing.writing.own_data import Data, data_settings
 from mmkd.pairing.writing.resizing import as_size, size_settings
 from mmkd.pairing.writing.runtime import mixed_precision, runtime_settings, scaled_learning_rate
 from mmkd.pairing.writing.schedule import epoch_settings, late_hooks
 from mmkd.pairing.writing.settings import Settings, merge, nested
 from mmkd.registry import MODELS
-from mmkd.storage.atomic_write import save_atomically
-from mmkd.teachers.frozen_teacher import ARGUMENTS
+from mmkd.storage.atomic_write import save_atomically, write_atomically
 
 Launcher = Literal['none', 'pytorch', 'slurm', 'mpi']
 Decisions = list[tuple[str, str]]
@@ -45,8 +43,8 @@ class Plan:
         text: The config file.
         decisions: Topic and text of each decision.
         work_dir: Folder of the run.
-        configs: Text of the configs that the config refers to, by their files.
-        weights: Weights of built models, by their files.
+        files: Files that the config refers to, with their content: the text of a config, or the
+            weights of a built model.
         dist_cfg: Arguments of MMEngine's ``init_dist``.
     """
 
@@ -54,8 +52,7 @@ class Plan:
     text: str
     decisions: Decisions
     work_dir: Path
-    configs: Mapping[Path, str] = field(default_factory=dict, repr=False)
-    weights: Mapping[Path, Any] = field(default_factory=dict, repr=False)
+    files: Mapping[Path, Any] = field(default_factory=dict, repr=False)
     dist_cfg: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
@@ -68,21 +65,19 @@ class Plan:
         Raises:
             FileExistsError: If a config of other settings is there already, perhaps edited.
         """
-        texts = {**self.configs, self.path: self.text}
+        contents = {**self.files, self.path: self.text}
+        texts = {path: text for path, text in contents.items() if isinstance(text, str)}
         for path, text in texts.items():
             if path.exists() and path.read_text() != text:
                 raise FileExistsError(
                     f'{path}: already there, with other content; run it with `mmkd train`, remove '
                     'it, or choose another work_dir'
                 )
-        for path, weights in self.weights.items():
-            save_atomically(dict(state_dict=weights), path)
-        for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Processes may write at the same time; none reads half a file.
-            temporary = path.with_name(f'{path.name}.{os.getpid()}')
-            temporary.write_text(text)
-            temporary.replace(path)
+        for path, content in contents.items():
+            if path in texts:
+                write_atomically(content.encode(), path)
+            else:
+                save_atomically(dict(state_dict=content), path)
         return self.path
 
     def check(self) -> None:
@@ -119,22 +114,7 @@ def plan(
     Both models run once on a black image. Their outputs tell which levels, features or logits the
     method compares. Nothing is written before :meth:`Plan.write`.
 
-    Args:
-        teacher: See :func:`mmkd.distill`, as for all arguments.
-        student: The student.
-        teacher_checkpoint: The teacher's weights.
-        method: Name of the method.
-        data: Your data.
-        epochs: Number of epochs.
-        image_size: Size of the images.
-        batch_size: Images per process.
-        work_dir: Folder for the config and for the folder of the run.
-        method_options: Arguments of the method's losses.
-        options: Settings of the config by dotted key.
-        amp: Train with mixed precision.
-        auto_scale_lr: Scale the learning rate with the batch size.
-        evaluate_teacher: Evaluate the teacher, too.
-        launcher: Has no effect on the plan.
+    The arguments are those of :func:`mmkd.distill`, which documents them.
 
     Returns:
         The decisions and the text of the config.
@@ -152,12 +132,14 @@ def plan(
         ... )  # doctest: +SKIP
         >>> print(plan)  # doctest: +SKIP
     """
-    sources = dict(student=read_source('student', student), teacher=read_source('teacher', teacher))
-    base = sources['student'].config
-    method, fit = choose_method(method, base, sources['teacher'].config)
-    name = f'{method}_{sources["teacher"].name}_{sources["student"].name}'
-    run = Path(work_dir) / name
-    files = _Files(run)
+    student_source, teacher_source = (
+        read_source('student', student),
+        read_source('teacher', teacher),
+    )
+    base = student_source.config
+    method, fit = choose_method(method, base, teacher_source.config)
+    run = Path(work_dir) / f'{method}_{teacher_source.name}_{student_source.name}'
+    files = Files(run)
     given = nested(options or {})
     distiller_options = given.get('model', {}).pop('distiller', {})
 
@@ -172,22 +154,17 @@ def plan(
     merge(settings, _schedule(base, run, epochs, batch_size, amp, auto_scale_lr))
     if late := late_hooks(base, epochs):
         decisions.append(('schedule', f'never reached in {epochs} epochs: {late}'))
-    model = _model(sources, files, teacher_checkpoint, classes)
+    model = model_settings(student_source, teacher_source, files, teacher_checkpoint, classes)
     merge(model, given.pop('model', {}))
 
-    built = [
-        sources[who].build(_overrides(model[part]))
-        for who, part in (('student', 'architecture'), ('teacher', 'teacher'))
-    ]
-    _check_weights(sources, built)
-    reason = _why_teacher_is_not_evaluated({**base, **settings, **given}, sources, built)
+    built = [student_source.build(model['architecture']), teacher_source.build(model['teacher'])]
+    reason = _why_teacher_is_not_evaluated(
+        {**base, **settings, **given}, student_source, teacher_source, built
+    )
     if reason and evaluate_teacher:
         decisions.append(('evaluation', reason))
-    with_teacher = evaluate_teacher and not reason
-    merge(
-        settings,
-        runtime_settings(base, changed_hooks=hooks, evaluate_teacher=with_teacher),
-    )
+    evaluate_teacher = evaluate_teacher and not reason
+    merge(settings, runtime_settings(base, changed_hooks=hooks, evaluate_teacher=evaluate_teacher))
     merge(settings, given)
 
     calls = [trace(each, default_size(base, size)) for each in built]
@@ -196,80 +173,17 @@ def plan(
     set_options(distiller['losses'], method_options or {})
     merge(distiller, distiller_options)
     merge(model, {**fitted.model, 'distiller': Expression('distiller')})
-    title = f'{method}: {sources["teacher"].name} teaches {sources["student"].name}.'
+    title = f'{method}: {teacher_source.name} teaches {student_source.name}.'
     settings = dict(distiller=distiller, model=model, **settings)
-    text = _text(title, fitted.decisions, files.config('student', sources['student']), settings)
+    text = _text(title, fitted.decisions, files.config(student_source), settings)
     return Plan(
-        path=run.with_name(f'{name}.py'),
+        path=run.with_name(f'{run.name}.py'),
         text=text,
         decisions=[*fitted.decisions, *decisions],
         work_dir=run,
-        configs=files.configs,
-        weights=files.weights,
+        files=files.content,
         dist_cfg=(base.get('env_cfg') or {}).get('dist_cfg') or {},
     )
-
-
-class _Files:
-    """Files of models that the caller did not give as files."""
-
-    def __init__(self, run: Path) -> None:
-        self.run = run.resolve()
-        self.configs: dict[Path, str] = {}
-        self.weights: dict[Path, Any] = {}
-
-    def config(self, who: str, source: Source) -> str:
-        if source.path is not None:
-            return source.path
-        path = self.run / f'{who}_config.py'
-        self.configs[path] = assignments(source.config.to_dict())
-        return str(path)
-
-    def checkpoint(self, who: str, state_dict: Mapping[str, Tensor]) -> str:
-        path = self.run / f'{who}_weights.pth'
-        self.weights[path] = {name: value.cpu() for name, value in state_dict.items()}
-        return str(path)
-
-
-def _model(
-    sources: Mapping[str, Source],
-    files: _Files,
-    teacher_checkpoint: str | Path | None,
-    classes: Sequence[str],
-) -> Settings:
-    """The algorithm with teacher and student."""
-    student, teacher = sources['student'], sources['teacher']
-    architecture: Settings = dict(cfg_path=files.config('student', student))
-    start = student.config.get('load_from')
-    if student.state_dict is not None:
-        start = files.checkpoint('student', student.state_dict)
-    if start:
-        architecture['init_cfg'] = dict(type='Pretrained', checkpoint=start)
-    if classes:
-        architecture |= class_overrides(student.config.model, len(classes))
-    checkpoint = _teacher_checkpoint(teacher, files, teacher_checkpoint)
-    return dict(
-        _delete_=True,
-        type='mmkd.FrozenTeacherDistill',
-        architecture=architecture,
-        teacher=dict(cfg_path=files.config('teacher', teacher), checkpoint=checkpoint),
-    )
-
-
-def _teacher_checkpoint(teacher: Source, files: _Files, given: str | Path | None) -> str:
-    if (given is None) == (teacher.state_dict is None):
-        got = 'nothing' if given is None else f'a built model and {given}'
-        raise ValueError(
-            'teacher_checkpoint: expected the weights (a file or URL) of a teacher that is given '
-            f'as a config, or a built teacher, whose weights are used; got {got}'
-        )
-    if teacher.state_dict is not None:
-        return files.checkpoint('teacher', teacher.state_dict)
-    if '://' in str(given):
-        return str(given)
-    if not Path(str(given)).is_file():
-        raise FileNotFoundError(f'teacher_checkpoint: no such file: {given}')
-    return str(Path(str(given)).resolve())
 
 
 def _schedule(
@@ -297,25 +211,11 @@ def _schedule(
     return settings
 
 
-def _overrides(model: Settings) -> Settings:
-    """The changes of a model's own config."""
-    return {key: value for key, value in model.items() if key not in ('cfg_path', *ARGUMENTS)}
-
-
-def _check_weights(sources: Mapping[str, Source], built: Sequence[nn.Module]) -> None:
-    """Raise if a built model is no longer what its config describes."""
-    for (who, source), model in zip(sources.items(), built, strict=True):
-        if source.state_dict is not None:
-            differing = sorted(set(source.state_dict) ^ set(model.state_dict()))
-            if differing:
-                raise ValueError(
-                    f'{who}: expected a model as its config describes it, got other tensors: '
-                    f'{differing[:5]}; change `model.cfg` as you changed the model'
-                )
-
-
 def _why_teacher_is_not_evaluated(
-    cfg: Mapping[str, Any], sources: Mapping[str, Source], built: Sequence[nn.Module]
+    cfg: Mapping[str, Any],
+    student_source: Source,
+    teacher_source: Source,
+    built: Sequence[nn.Module],
 ) -> str:
     """Why the teacher cannot be evaluated as the student is; empty if it can."""
     if cfg.get('val_dataloader') is None:
@@ -324,7 +224,7 @@ def _why_teacher_is_not_evaluated(
     if student != teacher:
         found = [', '.join(map(str, sorted(each))) or 'no' for each in (teacher, student)]
         return f'the student alone: the teacher has {found[0]} classes, the data {found[1]}'
-    if has_masks(sources['student'].config) and not has_masks(sources['teacher'].config):
+    if has_masks(student_source.config) and not has_masks(teacher_source.config):
         return 'the student alone: the teacher predicts no masks'
     return ''
 

@@ -1,7 +1,7 @@
 """A teacher or student as the caller gives it: a config file, a config, or a model."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +13,10 @@ from torch import Tensor, nn
 
 from mmkd.api.running import load_config
 from mmkd.models.building import build_model
+from mmkd.pairing.writing.config_text import assignments
+from mmkd.pairing.writing.own_data import class_overrides
+from mmkd.pairing.writing.settings import Settings
+from mmkd.teachers.frozen_teacher import ARGUMENTS
 
 Model: TypeAlias = str | Path | Config | nn.Module
 
@@ -22,23 +26,37 @@ class Source:
     """A model's config, and where the distillation's config finds it.
 
     Attributes:
+        who: ``'teacher'`` or ``'student'``.
         config: The config.
         name: A short name, for files and titles.
         path: The config's file; None if it has to be written.
         state_dict: The weights of a built model.
     """
 
+    who: str
     config: Config
     name: str
     path: str | None = None
     state_dict: Mapping[str, Tensor] | None = None
 
-    def build(self, overrides: Mapping[str, Any]) -> BaseModel:
-        """Build the model, its config changed by ``overrides``, without weights."""
+    def build(self, settings: Mapping[str, Any]) -> BaseModel:
+        """Build the model without weights, its config changed by the settings of the run.
+
+        Raises:
+            ValueError: If a built model is no longer what its config describes.
+        """
+        changes = {k: v for k, v in settings.items() if k not in ('cfg_path', *ARGUMENTS)}
         merged = Config(dict(model=copy.deepcopy(self.config.model)))
-        merged.merge_from_dict(dict(model=copy.deepcopy(dict(overrides))))
+        merged.merge_from_dict(dict(model=copy.deepcopy(changes)))
         with DefaultScope.overwrite_default_scope(self.config.get('default_scope')):
-            return build_model(merged.model)
+            model = build_model(merged.model)
+        own = set(model.state_dict())
+        if different := sorted(own ^ set(own if self.state_dict is None else self.state_dict)):
+            raise ValueError(
+                f'{self.who}: expected a model as its config describes it, got other tensors: '
+                f'{different[:5]}; change `model.cfg` as you changed the model'
+            )
+        return model
 
 
 def read_source(who: str, model: Model) -> Source:
@@ -62,16 +80,16 @@ def read_source(who: str, model: Model) -> Source:
                 'without one; build it with mmdet.apis.init_detector or mmpretrain.get_model, set '
                 f'`model.cfg` to its Config, or pass the Config instead'
             )
-        source = Source(config, _name(config), state_dict=model.state_dict())
+        source = Source(who, config, _name(config), state_dict=model.state_dict())
     elif isinstance(model, Config):
-        source = Source(model, _name(model))
+        source = Source(who, model, _name(model))
     elif isinstance(model, str | Path):
         config = load_config(str(model))
         package, separator, _ = str(model).partition('::')
         if separator:
             config.setdefault('default_scope', package)
         path = str(model) if separator else str(Path(model).resolve())
-        source = Source(config, Path(model).stem, path)
+        source = Source(who, config, Path(model).stem, path)
     else:
         raise TypeError(
             f'{who}: expected the path of a config, a Config or a built model, got '
@@ -84,3 +102,77 @@ def read_source(who: str, model: Model) -> Source:
 
 def _name(config: Config) -> str:
     return Path(config.filename).stem if config.filename else config.model.type.split('.')[-1]
+
+
+class Files:
+    """Files of models that the caller did not give as files.
+
+    Args:
+        run: Folder of the run.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run.resolve()
+        self.content: dict[Path, Any] = {}
+
+    def config(self, source: Source) -> str:
+        """Return the path of a model's config."""
+        if source.path is not None:
+            return source.path
+        path = self.run / f'{source.who}_config.py'
+        self.content[path] = assignments(source.config.to_dict())
+        return str(path)
+
+    def checkpoint(self, source: Source) -> str:
+        """Return the path of a built model's weights."""
+        path = self.run / f'{source.who}_weights.pth'
+        self.content[path] = {
+            name: value.cpu() for name, value in (source.state_dict or {}).items()
+        }
+        return str(path)
+
+
+def model_settings(
+    student: Source,
+    teacher: Source,
+    files: Files,
+    teacher_checkpoint: str | Path | None,
+    classes: Sequence[str],
+) -> Settings:
+    """Return the settings of the algorithm with teacher and student.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the teacher has no weights, or two.
+    """
+    architecture: Settings = dict(cfg_path=files.config(student))
+    start = student.config.get('load_from')
+    if student.state_dict is not None:
+        start = files.checkpoint(student)
+    if start:
+        architecture['init_cfg'] = dict(type='Pretrained', checkpoint=start)
+    if classes:
+        architecture |= class_overrides(student.config.model, len(classes))
+    checkpoint = _teacher_checkpoint(teacher, files, teacher_checkpoint)
+    return dict(
+        _delete_=True,
+        type='mmkd.FrozenTeacherDistill',
+        architecture=architecture,
+        teacher=dict(cfg_path=files.config(teacher), checkpoint=checkpoint),
+    )
+
+
+def _teacher_checkpoint(teacher: Source, files: Files, given: str | Path | None) -> str:
+    if (given is None) == (teacher.state_dict is None):
+        got = 'nothing' if given is None else f'a built model and {given}'
+        raise ValueError(
+            'teacher_checkpoint: expected the weights (a file or URL) of a teacher that is given '
+            f'as a config, or a built teacher, whose weights are used; got {got}'
+        )
+    if teacher.state_dict is not None:
+        return files.checkpoint(teacher)
+    if '://' in str(given):
+        return str(given)
+    if not Path(str(given)).is_file():
+        raise FileNotFoundError(f'teacher_checkpoint: no such file: {given}')
+    return str(Path(str(given)).resolve())

@@ -131,23 +131,7 @@ def distill(
         ... )  # doctest: +SKIP
         >>> result.metrics['student']['coco/bbox_mAP']  # doctest: +SKIP
     """
-    planned = plan(
-        teacher=teacher,
-        student=student,
-        teacher_checkpoint=teacher_checkpoint,
-        method=method,
-        data=data,
-        epochs=epochs,
-        image_size=image_size,
-        batch_size=batch_size,
-        work_dir=work_dir,
-        method_options=method_options,
-        options=options,
-        amp=amp,
-        auto_scale_lr=auto_scale_lr,
-        evaluate_teacher=evaluate_teacher,
-        launcher=launcher,
-    )
+    planned = plan(**locals())  # the same arguments
     joins = launcher != 'none' and not is_distributed()
     if joins:
         init_dist(launcher, **planned.dist_cfg)

@@ -1,4 +1,4 @@
-"""The image size at which two models are compared."""
+"""The image sizes that a config's transforms name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,8 +8,11 @@ from mmengine.config import Config
 from mmkd.pairing.inspection.model_kind import is_classifier
 from mmkd.pairing.inspection.trace import Size
 
-# The settings of a transform that may hold the size of its result.
-KEYS = ('crop_size', 'scale', 'scales')
+Transform = dict[str, Any]
+# The settings of a transform that hold a size: of its result, of its parts, or of its margin.
+KEYS = ('scale', 'scales', 'img_scale', 'crop_size', 'size', 'border')
+# MMPretrain's transforms that name the height first; all others name the width first.
+HEIGHT_FIRST = ('RandomCrop', 'RandomResizedCrop')
 # A multiple of the largest stride, 128, so that every level has a whole number of cells.
 MULTIPLE, LARGEST = 128, 512
 # The size of data sets in memory, which have no transforms.
@@ -27,45 +30,64 @@ def default_size(cfg: Config, size: Size | None = None) -> Size:
         cfg: Config of the model and its training.
         size: Height and width of the training images. Default: read from the config's transforms.
     """
-    size = size or _last_size(cfg)
-    if is_classifier(cfg):
+    classifier = is_classifier(cfg)
+    pipelines = [of for _, of in pipelines_of(cfg.get('train_dataloader') or {})]
+    sizes = [
+        sizes_of(transform, key, classifier)[0]
+        for pipeline in reversed(pipelines)  # a wrapper that mixes images comes last
+        for transform, key in sized(pipeline)
+    ]
+    size = size or (sizes[-1][::-1] if sizes else None)
+    if classifier:
         return size or (SMALL_IMAGE, SMALL_IMAGE)
-    height, width = size or (LARGEST, LARGEST)
-    return _rounded(height), _rounded(width)
+    height, width = (
+        min(-(-side // MULTIPLE) * MULTIPLE, LARGEST) for side in size or [LARGEST] * 2
+    )
+    return height, width
 
 
-def innermost_dataset(dataset: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
-    """Return the keys to the innermost of wrapped data sets (repeated, mixed), and its config."""
-    path = []
-    while isinstance(dataset.get('dataset'), Mapping):
-        path.append('dataset')
-        dataset = dataset['dataset']
-    return path, dataset
+def pipelines_of(loader: Mapping[str, Any]) -> Iterator[tuple[list[str], Sequence[Transform]]]:
+    """Yield keys and transforms of each data set that wraps another, and of the innermost."""
+    keys: list[str] = []
+    while isinstance(loader.get('dataset'), Mapping):
+        loader, keys = loader['dataset'], [*keys, 'dataset']
+        if loader.get('pipeline'):
+            yield keys, loader['pipeline']
 
 
-def _rounded(side: int) -> int:
-    return min(-(-side // MULTIPLE) * MULTIPLE, LARGEST)
+def sized(pipeline: Any, *, margins: bool = False) -> Iterator[tuple[Any, str]]:
+    """Yield each transform and key that hold a size, in nested transforms (RandomChoice), too."""
+    for item in pipeline:
+        if isinstance(item, Mapping):
+            if not str(item.get('crop_type', '')).startswith('relative'):
+                keys = (key for key in KEYS if margins or key != 'border')
+                yield from ((item, key) for key in keys if _is_size(item.get(key)))
+            nested = (value for value in item.values() if isinstance(value, list | tuple))
+            yield from sized(nested, margins=margins)
+        elif isinstance(item, list | tuple):
+            yield from sized(item, margins=margins)
 
 
-def _last_size(cfg: Config) -> Size | None:
-    sizes = [size for transform in _transforms(cfg) for size in _sizes(transform)]
-    return sizes[-1] if sizes else None
+def height_first(transform: Transform, classifier: bool) -> bool:
+    """Whether a transform names the height before the width."""
+    return classifier and transform['type'].split('.')[-1] in HEIGHT_FIRST
 
 
-def _transforms(cfg: Config) -> Iterator[Mapping[str, Any]]:
-    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    path, innermost = innermost_dataset(dataset)
-    yield from innermost.get('pipeline') or ()
-    if path:  # a wrapper that mixes images has transforms of its own
-        yield from dataset.get('pipeline') or ()
+def sizes_of(transform: Transform, key: str, classifier: bool) -> list[tuple[int, int]]:
+    """Return the sizes under a key of a transform as (width, height)."""
+    value = transform[key]
+    several = isinstance(value, list | tuple) and (
+        key == 'scales' or isinstance(value[0], list | tuple)
+    )
+    pairs = [
+        (each, each) if isinstance(each, int) else tuple(each)
+        for each in (value if several else [value])
+    ]
+    return [pair[::-1] if height_first(transform, classifier) else pair for pair in pairs]
 
 
-def _sizes(transform: Mapping[str, Any]) -> Iterator[Size]:
-    """Height and width, wherever a transform names them; its pairs are (width, height)."""
-    for key in KEYS:
-        value = transform.get(key)
-        if isinstance(value, Sequence) and value and isinstance(value[0], Sequence):
-            value = value[0]  # one of several
-        pair = (value, value) if isinstance(value, int) else value
-        if isinstance(pair, Sequence) and [type(side) for side in pair] == [int, int]:
-            yield pair[1], pair[0]
+def _is_size(value: Any) -> bool:
+    """Whether this is a whole number, a pair of them, or several such pairs."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(_is_size, value))
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -8,7 +8,6 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.fileio import load
 
-from mmkd.pairing.inspection.image_size import innermost_dataset
 from mmkd.pairing.inspection.model_kind import has_masks, is_classifier
 from mmkd.pairing.writing.config_text import Expression
 from mmkd.pairing.writing.settings import Settings
@@ -207,15 +206,16 @@ def _class_folders(split: str, given: Any) -> tuple[list[str], Settings]:
 def _loader(cfg: Config, stage: str, dataset: Settings) -> Settings:
     """Settings of a loader. The innermost data set is replaced, its transforms are kept."""
     name = f'{stage}_dataloader'
-    loader = cfg.get(name)
-    path, innermost = innermost_dataset(loader.dataset) if loader else ([], {})
+    keys: list[str] = []
+    innermost = cfg.get(name) or {}
+    while isinstance(innermost.get('dataset'), Mapping):
+        keys, innermost = [*keys, 'dataset'], innermost['dataset']
     pipeline = innermost.get('pipeline') or ()
     if not any(transform['type'].split('.')[-1].startswith('LoadImage') for transform in pipeline):
         raise ValueError(
             f'student: expected a {name} whose data set reads image files in its pipeline, got '
             f'{innermost.get("type")}; use a config that reads image files'
         )
-    keys = ['dataset', *path]
     kept = Expression('.'.join(['_base_', name, *keys, 'pipeline']))
     settings: Settings = dict(_delete_=True, **dataset, pipeline=kept)
     for key in reversed(keys):
