@@ -16,6 +16,7 @@ import platform
 from pathlib import Path
 
 import torch
+from comparison import parser_of
 from mmengine.config import Config
 
 import mmkd.registry  # noqa: F401
@@ -29,9 +30,7 @@ METHODS = (STUDENT, 'kd', 'dkd', 'dist', 'rkd', 'rcka', 'fkd', 'cckd', 'cmkd', '
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, METHODS)
     parser.add_argument('data', type=Path, help='folder of CIFAR-100')
     parser.add_argument(
         '--pairs',
@@ -40,29 +39,11 @@ def parse_args() -> argparse.Namespace:
         metavar='PAIR',
         help='TEACHER_STUDENT, as in configs/_base_/pairs',
     )
-    parser.add_argument(
-        '--methods',
-        nargs='+',
-        default=METHODS,
-        metavar='METHOD',
-        help='student for the student alone (default: all)',
-    )
-    parser.add_argument(
-        '--seeds',
-        type=int,
-        nargs='+',
-        default=[0, 1, 2],
-        help='seeds of the students (default: 0 1 2)',
-    )
     parser.add_argument('--epochs', type=int, help='epochs of every run (default: as published)')
     parser.add_argument('--images', type=int, help='training images of the students (default: all)')
     parser.add_argument(
-        '--teacher', type=Path, help='checkpoint of the teacher (default: train it)'
-    )
-    parser.add_argument(
         '--teacher-epochs', type=int, help='epochs of the teacher (default: --epochs)'
     )
-    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time (default: 1)')
     parser.add_argument(
         '--work-dir',
         type=Path,

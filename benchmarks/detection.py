@@ -15,6 +15,7 @@ import json
 import time
 from pathlib import Path
 
+from comparison import parser_of
 from mmengine.config import Config
 
 import mmkd.registry  # noqa: F401
@@ -43,25 +44,9 @@ METHODS = (
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, METHODS)
     parser.add_argument(
         'data', type=Path, nargs='?', help='folder in COCO format (default: digits)'
-    )
-    parser.add_argument(
-        '--methods',
-        nargs='+',
-        default=METHODS,
-        metavar='METHOD',
-        help='student for the student alone (default: all)',
-    )
-    parser.add_argument(
-        '--seeds',
-        type=int,
-        nargs='+',
-        default=[0, 1, 2],
-        help='seeds of the students (default: 0 1 2)',
     )
     parser.add_argument(
         '--epochs', type=int, default=16, help='epochs of the students (default: 16)'
@@ -79,10 +64,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--size', type=int, default=160, help='longer side of the images of a folder (default: 160)'
     )
-    parser.add_argument(
-        '--teacher', type=Path, help='checkpoint of the teacher (default: train it)'
-    )
-    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time (default: 1)')
     parser.add_argument(
         '--work-dir', type=Path, help='folder of runs and table (default: work_dirs/detection/DATA)'
     )
