@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.visualization import Visualizer
+from script_fixtures import script, trained_here  # noqa: F401  (fixtures)
 from tiny_images import write_tiny_images
 
 import mmkd.registry  # noqa: F401  (before any test module imports mmdet)

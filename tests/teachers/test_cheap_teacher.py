@@ -184,4 +184,4 @@ def test_a_config_takes_every_argument():
     arguments = [*inspect.signature(FrozenTeacher).parameters]
     assert arguments == ['model', *ARGUMENTS]
     teacher = FrozenTeacher.from_config({**RETINANET, **CHEAP, 'mode': 'tensor'})
-    assert (teacher.channels_last, teacher.precision, teacher.forward) == (True, 'bf16', 'tensor')
+    assert (teacher.channels_last, teacher.precision, teacher.mode) == (True, 'bf16', 'tensor')
