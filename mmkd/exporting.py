@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 PREFIX = 'architecture.'
 # A distillation algorithm saves these beside its student.
 OTHER_PREFIXES = ('distiller.', 'teacher.', 'data_preprocessor.')
-# Keys of a config that only a distillation has.
-PARTS = ('distiller', 'student_channels', 'teacher_channels')
 # A plain model has no use for the training log and the config of the distillation.
 KEPT_META = ('dataset_meta', 'epoch', 'iter', 'mmengine_version', 'seed', 'time')
 
@@ -89,7 +87,8 @@ def student_config(cfg: Config) -> Config:
     """
     if 'architecture' not in cfg.model:
         return cfg
-    plain = Config({k: v for k, v in cfg._cfg_dict.to_dict().items() if k not in PARTS})
+    # A method's base config leaves its distiller at the top as well.
+    plain = Config({k: v for k, v in cfg._cfg_dict.to_dict().items() if k != 'distiller'})
     algorithm = plain.model
     if 'cfg_path' in algorithm.architecture:
         plain.model, scope = model_config(**algorithm.architecture)
