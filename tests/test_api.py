@@ -375,10 +375,10 @@ def test_students_hooks_and_weights_stay(folder, tmp_path):
     assert [hook.type for hook in cfg.custom_hooks] == [
         'EMAHook',
         'mmkd.DataCheckHook',
-        'mmkd.FiniteLossHook',
-        'mmkd.EpochSeedHook',
         'mmkd.TeacherEvaluationHook',
     ]
+    assert {'finite_loss', 'epoch_seed'} < set(cfg.default_hooks)
+    assert 'data_check' not in cfg.default_hooks
     assert cfg.load_from is None
     assert cfg.model.architecture.init_cfg == {'type': 'Pretrained', 'checkpoint': 'start.pth'}
 

@@ -3,5 +3,6 @@
 _base_ = ['mmpretrain::_base_/default_runtime.py', './safety_hooks.py']
 
 default_hooks = dict(
-    checkpoint=dict(_delete_=True, type='mmkd.AtomicCheckpointHook', interval=1, max_keep_ckpts=2)
+    **_base_.safety_hooks,
+    checkpoint=dict(_delete_=True, type='mmkd.AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
 )

@@ -3,7 +3,8 @@
 _base_ = ['mmdet::_base_/default_runtime.py', './safety_hooks.py']
 
 default_hooks = dict(
-    checkpoint=dict(_delete_=True, type='mmkd.AtomicCheckpointHook', interval=1, max_keep_ckpts=2)
+    **_base_.safety_hooks,
+    checkpoint=dict(_delete_=True, type='mmkd.AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
 )
 # To log elsewhere, too, add dict(type='TensorboardVisBackend') or dict(type='WandbVisBackend').
 vis_backends = [dict(type='LocalVisBackend')]

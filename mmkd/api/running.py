@@ -11,6 +11,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmkd.registry  # noqa: F401
+from mmkd.api.added_hooks import add_safety_hooks
 from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
 
 
@@ -30,7 +31,11 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build MMEngine's runner, or the one that the config names."""
+    """Build MMEngine's runner, or the one that the config names.
+
+    A distillation gets the safety hooks that it lacks (see :mod:`mmkd.api.added_hooks`).
+    """
+    add_safety_hooks(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 

@@ -42,7 +42,7 @@ class DataCheckHook(Hook):
             :func:`mmkd.datasets.explained_errors.explain_empty_datasets`.
 
     Example:
-        >>> custom_hooks = [dict(type='mmkd.DataCheckHook')]
+        >>> default_hooks = dict(data_check=dict(type='mmkd.DataCheckHook'))
     """
 
     priority = 'VERY_HIGH'

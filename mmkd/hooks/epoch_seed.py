@@ -43,7 +43,7 @@ class EpochSeedHook(Hook):
     (``persistent_workers=True``), nor iteration-based loops. It warns about both.
 
     Example:
-        >>> custom_hooks = [dict(type='mmkd.EpochSeedHook')]
+        >>> default_hooks = dict(epoch_seed=dict(type='mmkd.EpochSeedHook'))
         >>> worker_init_fn = dict(type='mmkd_epoch_worker_init')
     """
 

@@ -64,7 +64,7 @@ class FiniteLossHook(Hook):
             batch; or each bad weight.
 
     Example:
-        >>> custom_hooks = [dict(type='mmkd.FiniteLossHook')]
+        >>> default_hooks = dict(finite_loss=dict(type='mmkd.FiniteLossHook'))
     """
 
     # The optimizer has already stepped, but the checkpoint hook (VERY_LOW) runs later, so no file

@@ -19,4 +19,7 @@ model = dict(
 train_dataloader = dict(
     persistent_workers=False, worker_init_fn=dict(type='mmkd_epoch_worker_init')
 )
-default_hooks = dict(checkpoint=dict(type='mmkd.AtomicCheckpointHook', max_keep_ckpts=2))
+default_hooks = dict(
+    **_base_.safety_hooks,
+    checkpoint=dict(type='mmkd.AtomicCheckpointHook', max_keep_ckpts=2),
+)

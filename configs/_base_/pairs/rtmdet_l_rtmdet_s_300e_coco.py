@@ -16,12 +16,11 @@ train_dataloader = dict(
     persistent_workers=False, worker_init_fn=dict(type='mmkd_epoch_worker_init')
 )
 auto_scale_lr = dict(base_batch_size=256)
-# As in ../safety_hooks.py, after RTMDet's own hooks.
+# As in ../safety_hooks.py, whose list `custom_hooks` RTMDet has, too.
 custom_imports = dict(imports=['mmkd.registry'])
-default_hooks = dict(checkpoint=dict(type='mmkd.AtomicCheckpointHook'))
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='mmkd.DataCheckHook'),
-    dict(type='mmkd.FiniteLossHook'),
-    dict(type='mmkd.EpochSeedHook'),
-]
+default_hooks = dict(
+    data_check=dict(type='mmkd.DataCheckHook'),
+    finite_loss=dict(type='mmkd.FiniteLossHook'),
+    epoch_seed=dict(type='mmkd.EpochSeedHook'),
+    checkpoint=dict(type='mmkd.AtomicCheckpointHook'),
+)

@@ -7,7 +7,12 @@ from mmengine.config import Config
 
 from mmkd.pairing.writing.config_text import Expression
 
-HOOKS = ('mmkd.DataCheckHook', 'mmkd.FiniteLossHook', 'mmkd.EpochSeedHook')
+# MMEngine merges the dict `default_hooks`, so a list of custom hooks cannot drop these.
+SAFETY_HOOKS = dict(
+    data_check=dict(type='mmkd.DataCheckHook'),
+    finite_loss=dict(type='mmkd.FiniteLossHook'),
+    epoch_seed=dict(type='mmkd.EpochSeedHook'),
+)
 TEACHER_HOOK = 'mmkd.TeacherEvaluationHook'
 
 
@@ -30,16 +35,25 @@ def runtime_settings(
         settings['train_dataloader'] = dict(
             persistent_workers=False, worker_init_fn=dict(type='mmkd_epoch_worker_init')
         )
-    checkpoints = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    if checkpoints.get('type') != 'mmkd.AtomicCheckpointHook':
-        settings['default_hooks'] = dict(checkpoint=dict(type='mmkd.AtomicCheckpointHook'))
     present = cfg.get('custom_hooks') or []
+    known = {hook['type'] for hook in present}
+    default_hooks = cfg.get('default_hooks') or {}
+    hooks = {
+        name: hook
+        for name, hook in SAFETY_HOOKS.items()
+        if name not in default_hooks and hook['type'] not in known
+    }
+    checkpoints = default_hooks.get('checkpoint') or {}
+    if checkpoints.get('type') != 'mmkd.AtomicCheckpointHook':
+        hooks['checkpoint'] = dict(type='mmkd.AtomicCheckpointHook')
+    if hooks:
+        settings['default_hooks'] = hooks
     kept: list[Any] = [Expression('*_base_.custom_hooks')] if present else []
     if changed_hooks is not None:
         kept = [*changed_hooks]
-    known = {hook['type'] for hook in present}
-    wanted = (*HOOKS, TEACHER_HOOK) if evaluate_teacher else HOOKS
-    added: list[Any] = [dict(type=hook) for hook in wanted if hook not in known]
+    added: list[Any] = []
+    if evaluate_teacher and TEACHER_HOOK not in known:
+        added = [dict(type=TEACHER_HOOK)]
     if added or changed_hooks is not None:
         settings['custom_hooks'] = kept + added
     return settings
