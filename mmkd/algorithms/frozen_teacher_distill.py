@@ -13,6 +13,7 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
+from mmkd.algorithms.gradient_norms import Pull, gradient_norms
 from mmkd.algorithms.recorder_sources import (
     cheapest_mode,
     check_sources,
@@ -94,6 +95,10 @@ class FrozenTeacherDistill(BaseAlgorithm):
         self.distillation_stopped = False
         # Factors of distillation losses, set by LossScheduleHook; the default is 1.
         self.loss_factors: dict[str, float] = {}
+        # Further factors, set by LossBalanceHook, which also asks for what it sets them by.
+        self.balance_factors: dict[str, float] = {}
+        self.measure_gradients = False
+        self.gradient_norms: dict[str, Pull] = {}
 
     def _build_distiller(self, config: dict[str, Any]) -> None:
         """Build the distiller, attach its recorders, and choose how far the teacher runs."""
@@ -148,9 +153,12 @@ class FrozenTeacherDistill(BaseAlgorithm):
             losses = self.architecture(inputs, data_samples, mode='loss')
             return {**add_prefix(losses, 'student'), **self._stopped_losses()}
         with self._step(data_samples, unlabeled):
-            losses = add_prefix(self._run(inputs, data_samples), 'student')
-            losses.update(add_prefix(self._distillation_losses(), 'distill'))
-        return losses
+            task = self._run(inputs, data_samples)
+            distillation = self.distiller.compute_distill_losses()
+            if self.measure_gradients:
+                self.gradient_norms = gradient_norms(self.distiller, task, distillation)
+        weighted = {name: self._factor(name) * loss for name, loss in distillation.items()}
+        return {**add_prefix(task, 'student'), **add_prefix(weighted, 'distill')}
 
     @contextmanager
     def _step(self, data_samples: Samples, unlabeled: Tensor | None) -> Iterator[None]:
@@ -181,9 +189,8 @@ class FrozenTeacherDistill(BaseAlgorithm):
         with all_views(self.architecture, self.views):
             return self.architecture(inputs, data_samples, mode='loss')
 
-    def _distillation_losses(self) -> dict[str, Tensor]:
-        losses = self.distiller.compute_distill_losses()
-        return {name: self.loss_factors.get(name, 1.0) * loss for name, loss in losses.items()}
+    def _factor(self, name: str) -> float:
+        return self.loss_factors.get(name, 1.0) * self.balance_factors.get(name, 1.0)
 
     def _stopped(self) -> bool:
         """Whether every distillation loss is off in this step, which needs no teacher then."""

@@ -5,6 +5,7 @@ from mmkd.hooks.data_check import DataCheckHook
 from mmkd.hooks.epoch_seed import EpochSeedHook, seed_epoch_worker
 from mmkd.hooks.feature_similarity import FeatureSimilarityHook
 from mmkd.hooks.finite_loss import FiniteLossHook
+from mmkd.hooks.loss_balance import LossBalanceHook
 from mmkd.hooks.loss_schedule import LossScheduleHook
 from mmkd.hooks.teacher_evaluation import TeacherEvaluationHook
 
@@ -14,6 +15,7 @@ __all__ = [
     'EpochSeedHook',
     'FeatureSimilarityHook',
     'FiniteLossHook',
+    'LossBalanceHook',
     'LossScheduleHook',
     'TeacherEvaluationHook',
     'seed_epoch_worker',
