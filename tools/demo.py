@@ -18,6 +18,7 @@ from mmkd.analysis import (
     plot_curves,
     read_run,
 )
+from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.experiments import checkpoint_of, save_results, train_all, write_config
 from mmkd.exporting import student_config, student_state_dict
 from mmkd.models.building import build_model
@@ -36,7 +37,7 @@ PICTURED = range(4)  # the first validation scenes
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument('--quick', action='store_true', help=f'train 1/{QUICK} of the epochs')
     parser.add_argument(
         '--seeds', type=int, nargs='+', default=[0], help='seeds of the students (default: 0)'
@@ -137,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 import mmkd.registry  # noqa: F401
 from mmkd.analysis import read_run
+from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.experiments import checkpoint_of, save_results, train_all, work_dir_of, write_config
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
@@ -33,7 +34,7 @@ METHODS = {
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         '--seeds',
         type=int,
@@ -102,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

@@ -1,6 +1,7 @@
 """See `mmkd.cli.inspect_pair`."""
 
+from mmkd.cli.command import run_command
 from mmkd.cli.inspect_pair import main
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

@@ -1,6 +1,7 @@
 """See `mmkd.cli.superclasses`."""
 
+from mmkd.cli.command import run_command
 from mmkd.cli.superclasses import main
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mmkd.api.running import build_runner, load_config
+from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_config_options
 from mmkd.exporting import student_config
 from mmkd.models.building import build_model
@@ -166,7 +167,7 @@ def check_accuracy(evaluated: float, recorded: float) -> None:
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument(
         'config', help=f'config of an MMPretrain classifier, or one of {", ".join(architectures())}'
     )
@@ -204,4 +205,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

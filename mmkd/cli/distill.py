@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import DictAction
-
 import mmkd
+from mmkd.cli.command import CommandParser, run_command
+from mmkd.cli.config_options import ConfigOptions
 from mmkd.cli.options import add_config_options, add_launcher
 from mmkd.pairing.methods import CLASSIFIER_METHODS, DETECTOR_METHODS
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     models = "config file, or a package's config ('mmdet::...')"
@@ -36,7 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--method-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help="arguments of the method's losses, e.g. loss_weight=5, mimic.loss_weight=2",
     )
@@ -130,4 +130,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

@@ -1,17 +1,17 @@
 """Write the student of a distillation checkpoint as a plain checkpoint."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmkd.api.running import load_config
+from mmkd.cli.command import CommandParser, run_command
 from mmkd.exporting import export
 from mmkd.storage.checkpoint import read_state_dict
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Export."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('checkpoint', help='of a distillation run')
     parser.add_argument('out', help='file to write, e.g. student.pth')
     parser.add_argument(
@@ -26,4 +26,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

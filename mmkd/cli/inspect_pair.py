@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 
 from mmkd.api.running import load_config
+from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_config_options
 from mmkd.exporting import student_config
 from mmkd.models.building import build_model
@@ -22,7 +23,7 @@ from mmkd.teachers.frozen_teacher import ARGUMENTS
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('config', nargs='?', help='config of a distillation; or give both models:')
     parser.add_argument('--teacher', metavar='CONFIG', help="of MMDetection ('mmdet::...'), ...")
     parser.add_argument('--student', metavar='CONFIG')
@@ -84,4 +85,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

@@ -5,6 +5,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from mmkd.cli.command import run_command
+
 # Name of the subcommand -> its module in mmkd.cli, and what it does.
 COMMANDS = {
     'distill': ('distill', 'distill a student from a teacher; writes the config for you'),
@@ -32,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Its name and arguments. Default: those of the process.
 
     Raises:
-        SystemExit: If there is no such subcommand.
+        SystemExit: If there is no such subcommand, or it ends in an error.
     """
     name, *arguments = [*(sys.argv[1:] if argv is None else argv)] or ['']
     if name in ('-h', '--help'):
@@ -41,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f'; did you mean {close[0]}?' if close else ''
-        message = f'mmkd: no command {name!r}{hint}' if name else 'mmkd: expected a command'
-        print(f'{message}\n{usage()}', file=sys.stderr)
+        wrong = f'no command {name!r}{hint}' if name else 'expected a command'
+        print(f'mmkd: error: {wrong} (commands: {", ".join(COMMANDS)})', file=sys.stderr)
         raise SystemExit(2)
     sys.argv[0] = f'mmkd {name}'  # argparse shows it
-    importlib.import_module(f'mmkd.cli.{COMMANDS[name][0]}').main(arguments)
+    run_command(lambda: importlib.import_module(f'mmkd.cli.{COMMANDS[name][0]}').main(arguments))
 
 
 if __name__ == '__main__':

@@ -4,9 +4,10 @@ import argparse
 import os
 import os.path as osp
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmkd.api.running import build_runner, close_process_group, load_config
+from mmkd.cli.config_options import ConfigOptions
 
 __all__ = [
     'add_config_options',
@@ -44,7 +45,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. train_cfg.max_epochs=12 '
         'model.distiller.losses.pcka.loss_weight=5',

@@ -1,17 +1,17 @@
 """Print a config with all that it inherits, a short distiller in MMRazor's full spelling."""
 
-import argparse
 from collections.abc import Sequence
 
 from mmkd.algorithms.short_config import expand_distiller
 from mmkd.api.running import load_config
+from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_config_options
 from mmkd.exporting import student_config
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('config', help='config file, or mmkd::path/of/config.py')
     add_config_options(parser)
     parser.add_argument('--student', action='store_true', help='the student alone')
@@ -30,4 +30,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmkd.api.running import load_config
+from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_config_options
 from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
 from mmkd.datasets.samplers.sample_labels import sample_labels
@@ -31,7 +32,7 @@ from mmkd.teachers import FrozenTeacher
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('config', help='config of a distillation run, or mmkd::path/of/config.py')
     parser.add_argument('out', help='file to write, e.g. superclasses.npz')
     parser.add_argument(
@@ -221,4 +222,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

@@ -8,6 +8,7 @@ import os.path as osp
 from collections.abc import Sequence
 
 from mmkd.api.running import build_runner, close_process_group
+from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_run_options, config_from
 from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
 from mmkd.exporting import student_config, student_state_dict
@@ -17,7 +18,7 @@ from mmkd.storage.checkpoint import load_all, read_state_dict
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     add_run_options(parser)
     parser.add_argument('checkpoint', help='file or URL')
     parser.add_argument('--out', metavar='FILE.pkl', help='dump all predictions')
@@ -54,4 +55,4 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

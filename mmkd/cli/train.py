@@ -7,13 +7,14 @@ from mmengine.device import get_device
 
 from mmkd.api import running
 from mmkd.api.running import build_runner, close_process_group
+from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_run_options, config_from
 from mmkd.pairing.writing.runtime import mixed_precision, scaled_learning_rate
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     add_run_options(parser)
     parser.add_argument('--amp', action='store_true', help='train with mixed precision (GPU)')
     parser.add_argument(
@@ -50,4 +51,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

@@ -15,9 +15,9 @@ train_dataloader = dict(num_workers=1)
 """
 # NaN reaches both processes at once, by the gradients; either may be the first to say so.
 FAULTS = {
-    'raise_error': 'OSError: the disk of this process broke',
+    'raise_error': 'train.py: error: the disk of this process broke',
     'kill': 'Signal 9 (SIGKILL)',
-    'spoil_teacher': 'FloatingPointError: ',
+    'spoil_teacher': 'train.py: error: ',
 }
 
 
