@@ -1,12 +1,19 @@
 """Check data sets against their annotation files and the model before a run starts."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
+from mmkd.datasets.annotations.evaluation_file import (
+    compared_files,
+    evaluation_problems,
+    only_formats,
+)
 from mmkd.datasets.dataset_problems import (
     class_problem,
     empty_problem,
@@ -15,6 +22,8 @@ from mmkd.datasets.dataset_problems import (
     label_problems,
     shorten,
 )
+from mmkd.datasets.image_sizes import size_problem
+from mmkd.datasets.train_and_val import order_problem, shared_images
 from mmkd.datasets.unwrap import unwrap
 from mmkd.models.heads import classifying_heads
 from mmkd.models.model_wrapper import unwrap_model
@@ -55,6 +64,7 @@ class DataCheckHook(Hook):
         self._check(runner, 'train')
         if runner.val_loop is not None:
             self._check(runner, 'val')
+            _check_train_and_val(runner)
 
     def before_val(self, runner: Runner) -> None:
         """Check the validation set."""
@@ -71,13 +81,75 @@ class DataCheckHook(Hook):
         name = f'{stage}_dataloader'
         loader = getattr(runner, name)
         problems = [*_sampler_problems(loader)]
-        for dataset in unwrap(loader.dataset):
+        datasets = unwrap(loader.dataset)
+        for dataset in datasets:
             problems.extend(_problems(dataset, runner.model))
+        metrics = [] if stage == 'train' else _metrics(runner, stage)
+        if not problems:
+            problems += _annotation_problems(name, datasets, metrics)
         if problems:
             listed = '\n  '.join(problems)
             raise ValueError(
                 f'{name}: does not fit its annotations, its sampler or the model\n  {listed}'
             )
+
+
+def _metrics(runner: Runner, stage: str) -> list[Any]:
+    """The metrics of an evaluator; none without one."""
+    evaluator = getattr(getattr(runner, f'{stage}_loop', None), 'evaluator', None)
+    return list(getattr(evaluator, 'metrics', ()))
+
+
+def _annotation_problems(name: str, datasets: list[Any], metrics: list[Any]) -> list[str]:
+    """Return why a loader's data sets teach or tell nothing. Lesser flaws are logged."""
+    datasets = [dataset for dataset in datasets if is_coco(dataset)]
+    problems = [
+        problem for dataset in datasets for problem in evaluation_problems(dataset, metrics)
+    ]
+    for dataset in datasets:
+        problems += _coco_file_problems(name, dataset, metrics)
+    reports = [getattr(dataset, 'annotation_report', None) for dataset in datasets]
+    compares = compared_files(metrics) if 'train' not in name else True
+    if all(reports) and reports and compares and not any(each.total for each in reports):
+        files = ', '.join(str(dataset.ann_file) for dataset in datasets)
+        problems.append(f'{files}: expected annotations of the classes, got none')
+    return problems
+
+
+def _coco_file_problems(name: str, dataset: Any, metrics: list[Any]) -> Iterator[str]:
+    """Yield what makes a COCO-style data set useless, and log what does not."""
+    report = getattr(dataset, 'annotation_report', None)
+    if report is None or only_formats(metrics):
+        return
+    transforms = getattr(dataset.pipeline, 'transforms', ())
+    has_masks = any(getattr(transform, 'with_mask', False) for transform in transforms)
+    has_masks |= any('segm' in getattr(metric, 'metrics', ()) for metric in metrics)
+    if problem := report.problem(has_masks):
+        yield f'{dataset.ann_file}: {problem}'
+    for warning in report.warnings():
+        _warn(f'{name}: {dataset.ann_file}: {warning}')
+    problem, most = size_problem(dataset)
+    if most:
+        yield problem
+    elif problem:
+        _warn(f'{name}: {problem}')
+
+
+def _check_train_and_val(runner: Runner) -> None:
+    """Raise if labels mean other classes in validation; warn of images in both."""
+    train, val = unwrap(runner.train_dataloader.dataset), unwrap(runner.val_dataloader.dataset)
+    problems = {order_problem(first, second) for first in train for second in val} - {''}
+    if problems:
+        raise ValueError('val_dataloader: ' + '; '.join(sorted(problems)))
+    if shared := shared_images(train, val):
+        _warn(
+            f'val_dataloader: {len(shared)} images are in the training data, too, so the metrics '
+            f'say little about new images (first: {shared[0]})'
+        )
+
+
+def _warn(text: str) -> None:
+    print_log(text, 'current', level=logging.WARNING)
 
 
 def _sampler_problems(loader: Any) -> Iterator[str]:

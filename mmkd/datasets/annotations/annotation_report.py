@@ -1,0 +1,184 @@
+"""Count the annotations from which a detector cannot learn."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Boxes of real data sets end a pixel beyond their image by rounding.
+TOLERANCE = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Annotations with the same flaw.
+
+    Attributes:
+        what: The flaw.
+        count: How many annotations have it.
+        example: The first of them.
+    """
+
+    what: str
+    count: int
+    example: str
+
+    def __str__(self) -> str:
+        return f'{self.count} {self.what} (first: {self.example})'
+
+
+@dataclass(frozen=True)
+class AnnotationReport:
+    """What a data set can learn from its annotation file.
+
+    Attributes:
+        total: Annotations of the data set's classes, and those of no category.
+        crowds: Annotations of crowds; detectors ignore them.
+        lost: Annotations that MMDetection drops, by flaw. Each counts once.
+        outside: Boxes that end outside of their image.
+        unmasked: Annotations without a segmentation.
+        repeated: Images whose file another image has as well.
+        hint: What the coordinates of the boxes seem to be instead.
+        files: The file names of the images.
+    """
+
+    total: int
+    crowds: int
+    lost: tuple[Finding, ...]
+    outside: Finding | None
+    unmasked: Finding | None
+    repeated: Finding | None
+    hint: str
+    files: tuple[str, ...]
+
+    @property
+    def lost_count(self) -> int:
+        """Number of lost annotations."""
+        return sum(finding.count for finding in self.lost)
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each flaw."""
+        found = [f'{finding}; they are left out' for finding in self.lost]
+        return found + [str(each) for each in (self.outside, self.repeated) if each]
+
+    def problem(self, has_masks: bool = False) -> str:
+        """Return why most of the annotations are useless; empty if they are not."""
+        if has_masks and self.unmasked:
+            return f'expected a segmentation in each annotation, got {self.unmasked}'
+        if self.hint:
+            return f'expected boxes as [x, y, width, height] in pixels, got {self.hint}'
+        if self.total and self.lost_count > self.total / 2:
+            listed = '; '.join(map(str, self.lost))
+            return (
+                f'expected annotations to learn from, but {self.lost_count} of {self.total} are '
+                f'lost: {listed}'
+            )
+        if self.total and self.lost_count + self.crowds >= self.total:
+            return f'expected objects, but all of {self.total} annotations are crowds (iscrowd=1)'
+        return ''
+
+
+def annotation_report(content: Mapping[str, Any], cat_ids: Collection) -> AnnotationReport:
+    """Examine the content of a COCO file as MMDetection's ``CocoDataset`` reads it.
+
+    Args:
+        content: A file that :func:`mmkd.datasets.annotations.coco_file.read_coco` accepts.
+        cat_ids: Ids of the categories that are used.
+    """
+    cat_ids = set(cat_ids)
+    images = {image['id']: image for image in content['images']}
+    others = {category['id'] for category in content['categories']} - set(cat_ids)
+    annotations = [
+        annotation
+        for annotation in content.get('annotations', ())
+        if not annotation.get('ignore') and annotation['category_id'] not in others
+    ]
+
+    def finding(what: str, mask: np.ndarray) -> Finding | None:
+        where = np.flatnonzero(mask)
+        if not len(where):
+            return None
+        return Finding(what, len(where), _describe(annotations[where[0]], images))
+
+    boxes = np.array([each['bbox'] for each in annotations], float).reshape(-1, 4)
+    sizes = np.array(
+        [
+            (image['width'], image['height']) if image else (np.inf, np.inf)
+            for image in (images.get(each['image_id']) for each in annotations)
+        ],
+        float,
+    ).reshape(-1, 2)
+    areas = np.array([each['area'] for each in annotations], float)
+    crowds = np.array([bool(each.get('iscrowd')) for each in annotations], bool)
+    start, end = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    flaws = {
+        'of no category of the file': np.array(
+            [each['category_id'] not in cat_ids for each in annotations], bool
+        ),
+        'of no image of the file': np.isinf(sizes[:, 0]),
+        'with a width or height below 1': (boxes[:, 2:] < 1).any(1),
+        'outside of their image': (np.minimum(end, sizes) - np.maximum(start, 0) <= 0).any(1),
+        'with an area of 0 or less': areas <= 0,
+    }
+    lost = np.zeros(len(annotations), bool)
+    findings = []
+    for what, flawed in flaws.items():
+        findings.append(finding(what, flawed & ~lost))
+        lost |= flawed
+    outside = ~lost & ((start < -TOLERANCE) | (end > sizes + TOLERANCE)).any(1)
+    names = [image['file_name'] for image in content['images']]
+    return AnnotationReport(
+        total=len(annotations),
+        crowds=int((crowds & ~lost).sum()),
+        lost=tuple(each for each in findings if each),
+        outside=finding('with a box that ends outside of the image', outside),
+        unmasked=finding(
+            'without one', np.array([not each.get('segmentation') for each in annotations], bool)
+        ),
+        repeated=_repeated(content['images'], names),
+        hint=_hint(boxes, end, sizes),
+        files=tuple(names),
+    )
+
+
+def _hint(boxes: np.ndarray, end: np.ndarray, sizes: np.ndarray) -> str:
+    """What most boxes seem to be instead of [x, y, width, height] in pixels."""
+    if not len(boxes):
+        return ''
+    if ((boxes >= 0) & (boxes <= 1)).all(1).mean() > 0.5:
+        return f'most within [0, 1], relative to the image, such as {boxes[0].tolist()}'
+    beyond = (end > sizes + TOLERANCE).any(1)
+    corners = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    # Hardly any true data set has only boxes that are longer than their distance to the corner.
+    if corners.mean() > 0.95 and beyond.mean() > 0.1:
+        return (
+            f'{int(beyond.sum())} of {len(boxes)} that end outside of their images, such as '
+            f'{boxes[beyond][0].tolist()}: they seem to be corners [x1, y1, x2, y2]'
+        )
+    return ''
+
+
+def _describe(annotation: Mapping, images: Mapping[Any, Mapping]) -> str:
+    found = f'annotation {annotation["id"]!r}, bbox {annotation["bbox"]}'
+    image = images.get(annotation['image_id'])
+    if image is None:
+        return f'{found}, image_id {annotation["image_id"]!r}'
+    size = f'{image["width"]} x {image["height"]}'
+    category = annotation['category_id']
+    return f'{found}, category_id {category!r}, image {image["file_name"]!r} of {size}'
+
+
+def _repeated(images: Any, names: list[str]) -> Finding | None:
+    if len(set(names)) == len(names):
+        return None
+    seen: set[str] = set()
+    again = [
+        image for image in images if image['file_name'] in seen or seen.add(image['file_name'])
+    ]
+    first = again[0]
+    return Finding(
+        'images have the file of another image',
+        len(again),
+        f'{first["file_name"]!r}, id {first["id"]!r}',
+    )

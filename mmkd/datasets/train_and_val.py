@@ -1,0 +1,75 @@
+"""Whether training and validation data fit each other: the same labels, other images."""
+
+import os.path as osp
+from collections.abc import Sequence
+from typing import Any
+
+
+def order_problem(train: Any, val: Any) -> str:
+    """Return why a label means different classes in two data sets; empty if it does not.
+
+    Data sets without a common name are not compared: their classes may be written differently.
+    """
+    first, second = _folders(train), _folders(val)
+    kind = 'class folders'
+    if first is None or second is None:
+        first, second = classes_of(train), classes_of(val)
+        kind = 'classes'
+    label = different_label(first, second)
+    if label is None:
+        return ''
+    here = second[label] if label < len(second) else 'nothing'
+    return (
+        f'expected the {kind} of the training in the same order, but label {label} is '
+        f'{first[label]!r} in training and {here!r} here; got {[*first][:10]} and {[*second][:10]}'
+    )
+
+
+def different_label(first: Sequence[str], second: Sequence[str]) -> int | None:
+    """Return the first label whose name has another label in the other list, or None."""
+    common = set(first) & set(second)
+    pairs = enumerate(first)
+    if not common or len(first) != len(second):
+        return None
+    return next((i for i, name in pairs if name in common and second[i] != name), None)
+
+
+def classes_of(dataset: Any) -> tuple[str, ...]:
+    """Return the names of a data set's classes; none if it does not say."""
+    classes = getattr(dataset, 'metainfo', {}).get('classes') or ()
+    return () if isinstance(classes, str) else tuple(classes)
+
+
+def _folders(dataset: Any) -> tuple[str, ...] | None:
+    """The folders that give a data set its labels."""
+    folders = getattr(dataset, 'folder_to_idx', None)
+    return None if folders is None else tuple(folders)
+
+
+def shared_images(train: Sequence[Any], val: Sequence[Any]) -> list[str]:
+    """Return the image files that are in training and in validation data."""
+    shared: set[str] = set()
+    for first in train:
+        for second in val:
+            folders = [_folder(first), _folder(second)]
+            # Large data sets in folders of their own need not be listed.
+            if None not in folders and osp.commonpath(folders) in folders:
+                shared |= _files(first) & _files(second)
+    return sorted(shared)
+
+
+def _folder(dataset: Any) -> str | None:
+    """The folder of a data set's images; None if it has none."""
+    prefix = getattr(dataset, 'data_prefix', None)
+    if not isinstance(prefix, dict) or not hasattr(dataset, 'get_data_info'):
+        return None
+    return osp.abspath(prefix.get('img') or prefix.get('img_path') or '')
+
+
+def _files(dataset: Any) -> set[str]:
+    """Paths of the images of a data set."""
+    report = getattr(dataset, 'annotation_report', None)
+    if report is not None and dataset._indices is None:
+        return {osp.abspath(osp.join(_folder(dataset) or '', name)) for name in report.files}
+    infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+    return {osp.abspath(info['img_path']) for info in infos if 'img_path' in info}
