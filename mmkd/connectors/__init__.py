@@ -2,7 +2,16 @@
 
 from mmkd.connectors.levelwise_conv import LevelwiseConv
 from mmkd.connectors.linear_embed import LinearEmbed
+from mmkd.connectors.mean_probabilities import MeanProbabilities
 from mmkd.connectors.projection_mlp import ProjectionMLP
 from mmkd.connectors.select_levels import SelectLevels
+from mmkd.connectors.standardized_logits import StandardizedLogits
 
-__all__ = ['LevelwiseConv', 'LinearEmbed', 'ProjectionMLP', 'SelectLevels']
+__all__ = [
+    'LevelwiseConv',
+    'LinearEmbed',
+    'MeanProbabilities',
+    'ProjectionMLP',
+    'SelectLevels',
+    'StandardizedLogits',
+]

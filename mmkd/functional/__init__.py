@@ -7,9 +7,11 @@ from mmkd.functional.fkd import feature_kernel, feature_kernel_distance
 from mmkd.functional.kernel_alignment.cka import cka
 from mmkd.functional.kernel_alignment.patches import fitting_patch_size, to_patches
 from mmkd.functional.kernel_alignment.pcka import pcka
+from mmkd.functional.localization import localization_divergence
 from mmkd.functional.mmd import mmd
 from mmkd.functional.ranking.rank_correlation import pearson, rank, spearman, zscore
 from mmkd.functional.ranking.soft_rank import soft_rank
+from mmkd.functional.similarity import similarity_distance
 
 __all__ = [
     'alignment',
@@ -21,11 +23,13 @@ __all__ = [
     'feature_kernel_distance',
     'fitting_patch_size',
     'knowledge_correlation',
+    'localization_divergence',
     'mmd',
     'pcka',
     'pearson',
     'rank',
     'rotations',
+    'similarity_distance',
     'soft_rank',
     'spearman',
     'supervised_contrastive',

@@ -5,11 +5,13 @@ from mmkd.losses.cckd_loss import CCKDLoss
 from mmkd.losses.cmkd_loss import CMKDLoss
 from mmkd.losses.dlkd_loss import DLKDAlignLoss, DLKDCorrLoss, DLKDSupLoss
 from mmkd.losses.fkd_loss import FKDLoss
+from mmkd.losses.ld_loss import LDLoss
 from mmkd.losses.mimic_loss import MimicLoss
 from mmkd.losses.mmd_loss import MMDLoss
 from mmkd.losses.patchwise_loss import PatchwiseLoss
 from mmkd.losses.pcka_loss import PCKALoss
 from mmkd.losses.rcka_loss import FCKALoss, LCKALoss
+from mmkd.losses.sp_loss import SPLoss
 from mmkd.losses.topk_locations_loss import TopKLocationsLoss
 
 __all__ = [
@@ -21,10 +23,12 @@ __all__ = [
     'FCKALoss',
     'FKDLoss',
     'LCKALoss',
+    'LDLoss',
     'LevelLoss',
     'MMDLoss',
     'MimicLoss',
     'PCKALoss',
     'PatchwiseLoss',
+    'SPLoss',
     'TopKLocationsLoss',
 ]

@@ -1,0 +1,106 @@
+"""LD: localization distillation of heads that predict box distributions."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmkd.functional.checks import as_levels, check_non_negative, check_positive
+from mmkd.functional.localization import localization_divergence
+from mmkd.functional.numerics import upcast
+from mmkd.losses.base.level_loss import Levels
+from mmkd.registry import MODELS
+
+
+@MODELS.register_module()
+class LDLoss(nn.Module):
+    """Divergence of box distributions, where the teacher sees an object.
+
+    For detectors of the GFL family, whose heads predict each edge of a box as a distribution over
+    distances: see :func:`mmkd.functional.localization_divergence`, Zheng et al., CVPR 2022,
+    https://arxiv.org/abs/2102.12252. Both heads need the same number of bins and the same levels.
+
+    The paper distills where anchors overlap the ground truth. This loss weights each location by
+    the teacher's highest class probability, so it needs no anchors, and no labels.
+
+    Args:
+        tau: Temperature of both softmaxes. Default: 10, as published.
+        min_score: Locations whose highest class probability is lower have weight 0. Default: 0.1.
+        loss_weight: Factor of the loss. Default: 0.25, as published.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> maps = (torch.randn(2, 4 * 17, 8, 8), torch.randn(2, 4 * 17, 4, 4))  # 17 distances
+        >>> scores = (torch.randn(2, 80, 8, 8), torch.randn(2, 80, 4, 4))
+        >>> LDLoss()(maps, maps, scores)
+        tensor(0.)
+    """
+
+    needs_equal_shapes = True
+
+    def __init__(
+        self, tau: float = 10.0, min_score: float = 0.1, loss_weight: float = 0.25
+    ) -> None:
+        super().__init__()
+        check_positive('tau', tau)
+        if not 0 <= min_score < 1:
+            raise ValueError(f'min_score: expected a probability in [0, 1), got {min_score!r}')
+        check_non_negative('loss_weight', loss_weight)
+        self.tau, self.min_score, self.loss_weight = tau, min_score, loss_weight
+
+    def forward(self, student: Levels, teacher: Levels, scores: Levels) -> Tensor:
+        """Weighted mean of the divergence over the locations of all levels.
+
+        Args:
+            student: Logits of distances, one map (B, 4 * bins, H, W) a level.
+            teacher: The same.
+            scores: The teacher's class logits, one map (B, K, H, W) a level.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
+            ValueError: If levels are missing or maps do not fit each other.
+        """
+        rows = [
+            [_rows(level) for level in as_levels(name, maps)]
+            for name, maps in dict(student=student, teacher=teacher, scores=scores).items()
+        ]
+        _check_levels(rows)
+        students, teachers, classes = (torch.cat(each) for each in rows)
+        weights = upcast(classes.detach()).sigmoid().amax(-1)
+        weights = weights * (weights >= self.min_score)
+        divergence = localization_divergence(
+            _edges(students), _edges(teachers), weights, tau=self.tau
+        )
+        return self.loss_weight * divergence
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(B, C, H, W) to (B * H * W, C)."""
+    if maps.ndim != 4:
+        raise ValueError(f'maps: expected a shape (B, C, H, W), got {tuple(maps.shape)}')
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _edges(rows: Tensor) -> Tensor:
+    """(N, 4 * bins) to (N, 4, bins)."""
+    if rows.shape[1] % 4:
+        raise ValueError(
+            f'student: expected 4 * bins channels of box distributions, got {rows.shape[1]}; '
+            'record the box branch of a head of the GFL family'
+        )
+    return rows.unflatten(1, (4, -1))
+
+
+def _check_levels(rows: Sequence[Sequence[Tensor]]) -> None:
+    sizes = [[len(level) for level in levels] for levels in rows]
+    for name, found in zip(('teacher', 'scores'), sizes[1:], strict=True):
+        if found != sizes[0]:
+            raise ValueError(
+                f"{name}: expected the student's locations on each level, {sizes[0]}, got {found}; "
+                'record the same levels of both heads'
+            )
