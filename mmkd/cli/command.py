@@ -30,9 +30,9 @@ class CommandParser(argparse.ArgumentParser):
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             close = difflib.get_close_matches(
-                unknown[0].partition('=')[0], self._option_string_actions, n=2
+                unknown[0].partition('=')[0], self._option_string_actions, n=1
             )
-            hint = f'; did you mean {" or ".join(close)}?' if close else ' (see --help)'
+            hint = f'; did you mean {close[0]}?' if close else ' (see --help)'
             self.error(f'unknown arguments {" ".join(unknown)}{hint}')
         return parsed
 

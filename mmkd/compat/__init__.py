@@ -7,12 +7,16 @@ when its package is imported, and only if the package needs it.
 from types import ModuleType
 
 from mmkd.compat import (
+    checkpoint_contents,
     checkpoints,
+    coco_files,
+    config_files,
     cpu_distributed,
     import_hooks,
     mmcls,
     mmengine_packages,
     mmrazor,
+    resume,
 )
 
 
@@ -26,7 +30,17 @@ def apply() -> None:
     """Make OpenMMLab importable. ``import mmkd`` calls this; repeated calls change nothing."""
     import_hooks.install()
     import_hooks.provide('mmcv._ext', _mmcv_ops)  # only if mmcv is not compiled
-    for piece in (mmengine_packages, checkpoints, cpu_distributed, mmcls, mmrazor):
+    for piece in (
+        mmengine_packages,
+        checkpoints,
+        checkpoint_contents,
+        coco_files,
+        config_files,
+        cpu_distributed,
+        mmcls,
+        mmrazor,
+        resume,
+    ):
         piece.apply()
 
 

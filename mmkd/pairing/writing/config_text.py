@@ -3,9 +3,13 @@
 import keyword
 import math
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 from yapf.yapflib.yapf_api import FormatCode
+
+from mmkd.storage.config_literal import quoted
 
 STYLE = dict(
     based_on_style='pep8',
@@ -26,22 +30,21 @@ def assignments(settings: Mapping[str, Any]) -> str:
 
     Every string passes ``repr``, so no text from data can become code.
 
+    Raises:
+        TypeError: If a value, named by its key, is none that a config file can hold.
+        ValueError: If a name is none of Python's.
+
     Example:
         >>> print(assignments(dict(neck=dict(type='FPN'), pipeline=Expression('_base_.p'))), end='')
         neck = dict(type='FPN')
         <BLANKLINE>
         pipeline = _base_.p
     """
-    lines = [f'{name} = {_source(value)}' for name, value in settings.items()]
+    for name in settings:
+        if not _is_name(name):
+            raise ValueError(f'config: expected names such as model as keys, got {name!r}')
+    lines = [f'{name} = {_source(value, name)}' for name, value in settings.items()]
     return FormatCode('\n\n'.join(lines) + '\n', style_config=STYLE)[0]
-
-
-def quoted(text: str) -> str:
-    """Return a string literal that MMEngine reads back as this text.
-
-    MMEngine replaces ``{{ fileDirname }}`` and its like in the file, even within strings.
-    """
-    return repr(text).replace('{{', '{\\x7b')
 
 
 def docstring(lines: list[str]) -> str:
@@ -50,20 +53,40 @@ def docstring(lines: list[str]) -> str:
     return '\n'.join(['"""' + escaped[0], *escaped[1:], '"""'])
 
 
-def _source(value: Any) -> str:
+def _is_name(key: Any) -> bool:
+    """Whether a key can stand as a name; Python changes some names that are not ASCII."""
+    return (
+        isinstance(key, str) and key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
+    )
+
+
+def _source(value: Any, where: str) -> str:
+    """The expression of a value that stands at a dotted key."""
     if isinstance(value, Expression):
         return str(value)
     if isinstance(value, str):
         return quoted(value)
+    if isinstance(value, PurePath):
+        return quoted(str(value))
+    if isinstance(value, type) and where.endswith('.type'):
+        return quoted(f'{value.__module__}.{value.__qualname__}')  # as MMEngine writes it
     if isinstance(value, Mapping):
-        if all(str(key).isidentifier() and not keyword.iskeyword(key) for key in value):
-            return f'dict({", ".join(f"{key}={_source(item)}" for key, item in value.items())})'
-        return f'{{{", ".join(f"{_source(key)}: {_source(v)}" for key, v in value.items())}}}'
-    if isinstance(value, list):
-        return f'[{", ".join(map(_source, value))}]'
-    if isinstance(value, tuple):
-        comma = ',' if len(value) == 1 else ''
-        return f'({", ".join(map(_source, value))}{comma})'
+        items = {key: _source(item, f'{where}.{key}') for key, item in value.items()}
+        if all(map(_is_name, value)):
+            return f'dict({", ".join(f"{key}={item}" for key, item in items.items())})'
+        return f'{{{", ".join(f"{_source(key, where)}: {v}" for key, v in items.items())}}}'
+    if isinstance(value, list | tuple):
+        items = [_source(item, f'{where}.{index}') for index, item in enumerate(value)]
+        left, right = '[]' if isinstance(value, list) else '()'
+        comma = ',' if len(items) == 1 and left == '(' else ''
+        return f'{left}{", ".join(items)}{comma}{right}'
+    if isinstance(value, np.generic):
+        return _source(value.item(), where)
     if isinstance(value, float) and not math.isfinite(value):
-        return f'float({str(value)!r})'
-    return repr(value)
+        return f'float({str(float(value))!r})'
+    if value is None or type(value) in (bool, int, float):
+        return repr(value)
+    raise TypeError(
+        f'{where}: expected numbers, text, None, and lists, tuples and dicts of them, which a '
+        f'config file can hold, got {type(value).__name__} {value!r:.80}'
+    )

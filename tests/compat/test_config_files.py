@@ -1,0 +1,121 @@
+"""Configs, and the files that they name, are read and written without running code in them."""
+
+import math
+import pickle
+import random
+import string
+
+import mmengine
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+import mmkd.registry  # noqa: F401
+
+ODD = [
+    "'",
+    '"',
+    '"""',
+    '\\',
+    '\n',
+    '\r',
+    '{{ fileDirname }}',
+    '{{',
+    '}}',
+    '{{$HOME:x}}',
+    "{{'$NOWHERE:a'}}",
+    '{{_base_.x}}',
+    '${HOME}',
+    '%s',
+    '#',
+    '\x00',
+    '\x0c',
+    '\x85',
+    '\u2028',
+    '\ud800',
+    'é',
+    'ﬁ',
+    'class',
+    ' ',
+    '__import__("os").system("touch {proof}")',
+]
+
+
+def odd_texts(count, seed=0):
+    draw = random.Random(seed)
+    pieces = ODD + [*string.printable[:70]]
+    return [''.join(draw.choices(pieces, k=draw.randint(1, 6))) for _ in range(count)] + ODD
+
+
+def test_texts_in_a_dumped_config_read_back(tmp_path):
+    texts = odd_texts(300)
+    settings = dict(
+        classes=tuple(texts),
+        by_name=dict.fromkeys(texts, 1),
+        mixed=[dict(name=text, inner=[text]) for text in texts[:20]],
+        numbers=[math.inf, -math.inf, 1e300],
+        lonely=math.nan,
+        keyword={'class': 1, 'lambda': 2, 'ﬁ': 3},
+    )
+    path = tmp_path / 'dumped.py'
+    Config(settings).dump(path)
+    read = Config.fromfile(path)
+    assert math.isnan(read.pop('lonely'))
+    assert math.isnan(settings.pop('lonely'))
+    assert read.to_dict() == settings
+
+
+YAML = {
+    'apply': "x: !!python/object/apply:os.system ['touch {proof}']",
+    'new': "x: !!python/object/new:os.system ['touch {proof}']",
+    'name': 'x: !!python/name:os.system',
+    'module': 'x: !!python/module:os',
+}
+
+
+@pytest.mark.parametrize('suffix', ['.yaml', '.yml'])
+@pytest.mark.parametrize('content', YAML.values(), ids=YAML)
+def test_yaml_runs_nothing(content, suffix, tmp_path):
+    path, proof = tmp_path / f'config{suffix}', tmp_path / 'proof'
+    path.write_text(content.replace('{proof}', str(proof)))
+    for read in (Config.fromfile, mmengine.load):
+        with pytest.raises(ValueError, match='YAML: expected plain values, got !!python/'):
+            read(str(path))
+    heir = tmp_path / 'heir.py'
+    heir.write_text(f'_base_ = {str(path)!r}')
+    with pytest.raises(ValueError, match='YAML: expected plain values'):
+        Config.fromfile(heir)
+    assert not proof.exists()
+
+
+def test_plain_yaml_reads_as_before(tmp_path):
+    settings = dict(model=dict(type='A', size=(1, 2), names=['a', None], weight=0.5))
+    Config(settings).dump(tmp_path / 'config.yaml')
+    assert Config.fromfile(tmp_path / 'config.yaml').to_dict() == settings
+
+
+def test_pickles_hold_plain_data_alone(tmp_path):
+    plain, array = tmp_path / 'plain.pkl', tmp_path / 'array.pkl'
+    plain.write_bytes(pickle.dumps({'a.jpg': [1, 2.5, None, ('x',)]}))
+    assert mmengine.load(plain) == {'a.jpg': [1, 2.5, None, ('x',)]}
+    array.write_bytes(pickle.dumps(np.zeros(2)))
+    with pytest.raises(ValueError, match=r'pickle: expected plain .*, got numpy'):
+        mmengine.load(array)
+    proof = tmp_path / 'proof'
+    evil = tmp_path / 'evil.pkl'
+    evil.write_bytes(b'cposix\nsystem\n(Vtouch ' + str(proof).encode() + b'\ntR.')
+    with pytest.raises(ValueError, match=r'got posix\.system'):
+        mmengine.load(evil)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize('name', ['os.system', 'subprocess.Popen', 'builtins.exec', 'shutil.move'])
+def test_a_type_is_nothing_of_python_itself(name):
+    with pytest.raises(RuntimeError, match=f'Failed to get {name}') as error:
+        MODELS.build(dict(type=name))
+    assert "Python's own" in str(error.value.__context__)
+
+
+def test_a_type_is_any_other_class():
+    assert type(MODELS.build(dict(type='torch.nn.ReLU'))).__name__ == 'ReLU'
