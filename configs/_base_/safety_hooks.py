@@ -9,5 +9,6 @@ safety_hooks = dict(
     data_check=dict(type='mmkd.DataCheckHook'),
     finite_loss=dict(type='mmkd.FiniteLossHook'),
     epoch_seed=dict(type='mmkd.EpochSeedHook'),
+    missed_evaluation=dict(type='mmkd.MissedEvaluationHook'),
 )
 custom_hooks = []  # for children that extend it

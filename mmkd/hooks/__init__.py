@@ -7,6 +7,7 @@ from mmkd.hooks.feature_similarity import FeatureSimilarityHook
 from mmkd.hooks.finite_loss import FiniteLossHook
 from mmkd.hooks.loss_balance import LossBalanceHook
 from mmkd.hooks.loss_schedule import LossScheduleHook
+from mmkd.hooks.missed_evaluation import MissedEvaluationHook
 from mmkd.hooks.teacher_evaluation import TeacherEvaluationHook
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     'FiniteLossHook',
     'LossBalanceHook',
     'LossScheduleHook',
+    'MissedEvaluationHook',
     'TeacherEvaluationHook',
     'seed_epoch_worker',
 ]

@@ -82,6 +82,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._remove_outdated()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        runner.call_hook('collect_for_checkpoint')  # in all processes; only the main one saves
         if self._removals is None:
             super()._save_checkpoint_with_step(runner, step, meta)
             return

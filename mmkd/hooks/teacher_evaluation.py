@@ -1,12 +1,9 @@
 """The teacher's own accuracy, beside the student's."""
 
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -19,19 +16,10 @@ from mmkd.datasets.unwrap import unwrap
 from mmkd.models.heads import classifying_heads
 from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
+from mmkd.storage.random_state import same_random_state
 from mmkd.teachers import FrozenTeacher
 
 _SAVED = 'teacher_metrics'
-
-
-@contextmanager
-def _same_random_state(device: torch.device) -> Iterator[None]:
-    """Restore the random state of Python, NumPy and torch after the block."""
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
-        yield
-    random.setstate(python)
-    np.random.set_state(numpy)
 
 
 def _check_classes(teachers: Mapping[str, FrozenTeacher], dataset: Any) -> None:
@@ -128,7 +116,7 @@ class TeacherEvaluationHook(Hook):
         self, runner: Runner, teachers: Mapping[str, FrozenTeacher], device: torch.device
     ) -> dict[str, dict[str, float]]:
         measured = {}
-        with _same_random_state(device):
+        with same_random_state():
             # A new loop, so the student's workers, sampler and metrics have not run before.
             loop = runner.build_val_loop(dict(runner.cfg.get('val_cfg') or {}))
             for prefix, teacher in teachers.items():

@@ -8,6 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmkd.registry import LOOPS
+from mmkd.storage.random_state import seeded_generator
 
 
 @LOOPS.register_module()
@@ -43,9 +44,13 @@ class UnlabeledTrainLoop(EpochBasedTrainLoop):
                 f'{len(self.unlabeled_dataloader.dataset)} images'
             )
 
+    trained_batches = 0  # in this epoch, by the checkpoint from which the run resumed
+
     def run_epoch(self) -> None:
-        """Run one epoch over the labeled data."""
+        """Run one epoch over the labeled data, or the rest of one that a checkpoint began."""
         self._unlabeled = self._batches()
+        for _ in range(self.trained_batches):
+            next(self._unlabeled)
         super().run_epoch()
 
     def run_iter(self, idx: int, data_batch: Mapping[str, Any]) -> None:
@@ -59,4 +64,8 @@ class UnlabeledTrainLoop(EpochBasedTrainLoop):
             if hasattr(sampler, 'set_epoch'):
                 # No later epoch uses the same number for its first pass.
                 sampler.set_epoch(self.epoch + passes * self.max_epochs)
+            # The seeds of the workers do not depend on what the model has drawn.
+            loader.generator = seeded_generator(
+                self.runner.seed, self.epoch, passes, self.runner.rank
+            )
             yield from loader

@@ -2,11 +2,18 @@
 
 import io
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+
+_SUFFIX = '.tmp'
+# Files of a run: checkpoints, the pointer to the last, the list of evaluations.
+_OF_A_RUN = re.compile(
+    r'((epoch|iter)_\d+\.pth|best_.+\.pth|student\.pth|last_checkpoint|evaluations\.json)'
+)
 
 
 def write_atomically(data: bytes, path: str | Path) -> None:
@@ -22,7 +29,7 @@ def write_atomically(data: bytes, path: str | Path) -> None:
     """
     path = Path(path)
     # The name is fixed, so the next attempt overwrites what a killed run leaves behind.
-    temporary = path.with_name(f'{path.name}.tmp')
+    temporary = path.with_name(path.name + _SUFFIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, 'wb') as file:
@@ -43,6 +50,22 @@ def save_atomically(content: Any, path: str | Path) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_atomically(buffer.getvalue(), path)
+
+
+def remove_leftovers(work_dir: str | Path) -> list[Path]:
+    """Remove and return the temporary files that a killed run left in its work directory.
+
+    Only names that :func:`write_atomically` gives to files of a run are removed. Hold the lock of
+    the folder, because another process may be writing them.
+    """
+    files = [
+        path
+        for path in Path(work_dir).glob(f'*{_SUFFIX}')
+        if path.is_file() and _OF_A_RUN.fullmatch(path.name.removesuffix(_SUFFIX))
+    ]
+    for path in files:
+        path.unlink(missing_ok=True)
+    return files
 
 
 def _fsync_directory(directory: Path) -> None:
