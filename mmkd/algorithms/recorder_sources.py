@@ -11,7 +11,11 @@ from mmrazor.models.task_modules.recorder import (
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
-from mmkd.recorders import EnsembleOutputsRecorder, InstanceLabelsRecorder
+from mmkd.recorders import (
+    CrossOutputsRecorder,
+    EnsembleOutputsRecorder,
+    InstanceLabelsRecorder,
+)
 from mmkd.teachers.frozen_teacher import Mode
 
 FEATURE_PARTS = ('backbone', 'neck')
@@ -39,24 +43,37 @@ def check_sources(recorders: RecorderManager, model: nn.Module, who: str) -> Non
     Raises:
         ValueError: Names recorder and source, and lists close names of the model.
     """
-    modules = [name for name, _ in model.named_modules()]
     parameters = [name for name, _ in model.named_parameters()]
     for name, recorder in recorders.recorders.items():
-        kind = 'parameter' if isinstance(recorder, ParameterRecorder) else 'module'
-        known = parameters if kind == 'parameter' else modules
+        what = f'{who}_recorders.{name}'
+        if isinstance(recorder, ParameterRecorder):
+            _check_known(what, 'parameter', recorder.source, parameters, model, who)
         # Methods and functions are checked by MMRazor when it imports them.
-        for source in [recorder.source] if kind == 'parameter' else module_sources(recorder):
-            if source not in known:
-                raise ValueError(
-                    f'{who}_recorders.{name}: the {who} ({type(model).__name__}) has no {kind} '
-                    f'{source!r}; close to it: {", ".join(_close(source, known))}'
-                )
+        for source in module_sources(recorder):
+            check_module(what, source, model, who)
+
+
+def check_module(what: str, name: str, model: nn.Module, who: str) -> None:
+    """Raise ValueError, naming ``what``, unless ``model`` has a module of this name."""
+    _check_known(what, 'module', name, [name for name, _ in model.named_modules()], model, who)
+
+
+def _check_known(
+    what: str, kind: str, source: str, known: list[str], model: nn.Module, who: str
+) -> None:
+    if source not in known:
+        raise ValueError(
+            f'{what}: the {who} ({type(model).__name__}) has no {kind} {source!r}; '
+            f'close to it: {", ".join(_close(source, known))}'
+        )
 
 
 def module_sources(recorder: BaseRecorder) -> list[str]:
     """Names of the modules that a recorder listens to; none if it records methods or functions."""
     if isinstance(recorder, EnsembleOutputsRecorder):
         return [source for part in recorder.parts for source in module_sources(part)]
+    if isinstance(recorder, CrossOutputsRecorder):
+        return []  # its module is the other network's
     is_module = isinstance(recorder, ModuleOutputsRecorder | ModuleInputsRecorder)
     return [recorder.source] if is_module else []
 

@@ -12,6 +12,7 @@ from mmkd.functional.mmd import mmd
 from mmkd.functional.ranking.rank_correlation import pearson, rank, spearman, zscore
 from mmkd.functional.ranking.soft_rank import soft_rank
 from mmkd.functional.similarity import similarity_distance
+from mmkd.functional.soft_focal import soft_focal
 
 __all__ = [
     'alignment',
@@ -30,6 +31,7 @@ __all__ = [
     'rank',
     'rotations',
     'similarity_distance',
+    'soft_focal',
     'soft_rank',
     'spearman',
     'supervised_contrastive',

@@ -11,6 +11,7 @@ from mmkd.losses.mmd_loss import MMDLoss
 from mmkd.losses.patchwise_loss import PatchwiseLoss
 from mmkd.losses.pcka_loss import PCKALoss
 from mmkd.losses.rcka_loss import FCKALoss, LCKALoss
+from mmkd.losses.soft_focal_loss import SoftFocalLoss
 from mmkd.losses.sp_loss import SPLoss
 from mmkd.losses.topk_locations_loss import TopKLocationsLoss
 
@@ -30,5 +31,6 @@ __all__ = [
     'PCKALoss',
     'PatchwiseLoss',
     'SPLoss',
+    'SoftFocalLoss',
     'TopKLocationsLoss',
 ]

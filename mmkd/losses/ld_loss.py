@@ -1,13 +1,11 @@
 """LD: localization distillation of heads that predict box distributions."""
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor, nn
 
-from mmkd.functional.checks import as_levels, check_non_negative, check_positive
+from mmkd.functional.checks import check_non_negative, check_positive
 from mmkd.functional.localization import localization_divergence
 from mmkd.functional.numerics import upcast
+from mmkd.losses.base.dense_rows import dense_rows
 from mmkd.losses.base.level_loss import Levels
 from mmkd.registry import MODELS
 
@@ -32,6 +30,7 @@ class LDLoss(nn.Module):
         ValueError: If an argument is out of range.
 
     Example:
+        >>> import torch
         >>> maps = (torch.randn(2, 4 * 17, 8, 8), torch.randn(2, 4 * 17, 4, 4))  # 17 distances
         >>> scores = (torch.randn(2, 80, 8, 8), torch.randn(2, 80, 4, 4))
         >>> LDLoss()(maps, maps, scores)
@@ -65,25 +64,13 @@ class LDLoss(nn.Module):
             TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
             ValueError: If levels are missing or maps do not fit each other.
         """
-        rows = [
-            [_rows(level) for level in as_levels(name, maps)]
-            for name, maps in dict(student=student, teacher=teacher, scores=scores).items()
-        ]
-        _check_levels(rows)
-        students, teachers, classes = (torch.cat(each) for each in rows)
+        students, teachers, classes = dense_rows(student=student, teacher=teacher, scores=scores)
         weights = upcast(classes.detach()).sigmoid().amax(-1)
         weights = weights * (weights >= self.min_score)
         divergence = localization_divergence(
             _edges(students), _edges(teachers), weights, tau=self.tau
         )
         return self.loss_weight * divergence
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """(B, C, H, W) to (B * H * W, C)."""
-    if maps.ndim != 4:
-        raise ValueError(f'maps: expected a shape (B, C, H, W), got {tuple(maps.shape)}')
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _edges(rows: Tensor) -> Tensor:
@@ -94,13 +81,3 @@ def _edges(rows: Tensor) -> Tensor:
             'record the box branch of a head of the GFL family'
         )
     return rows.unflatten(1, (4, -1))
-
-
-def _check_levels(rows: Sequence[Sequence[Tensor]]) -> None:
-    sizes = [[len(level) for level in levels] for levels in rows]
-    for name, found in zip(('teacher', 'scores'), sizes[1:], strict=True):
-        if found != sizes[0]:
-            raise ValueError(
-                f"{name}: expected the student's locations on each level, {sizes[0]}, got {found}; "
-                'record the same levels of both heads'
-            )

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from mmkd.models.building import build_model
 from mmkd.models.compilation import begin_step, compile_features
 from mmkd.models.multi_view import Views, all_views
-from mmkd.storage.checkpoint import assert_unchanged, checksums, load_all, read_state_dict
+from mmkd.storage.checkpoint import (
+    assert_unchanged,
+    checksums,
+    digest,
+    load_all,
+    read_state_dict,
+)
 from mmkd.teachers.renormalize import Renormalize
 
 Mode = Literal['features', 'tensor', 'loss']
@@ -88,6 +94,7 @@ class FrozenTeacher:
             warning = 'teacher: no checkpoint, it keeps its initial weights'
             print_log(warning, 'current', level=logging.WARNING)
         self._loaded: dict[str, int] | None = checksums(self.model)  # None: verified already
+        self.identity = digest(self._loaded)
         compile_features(self.model, compile)
 
     @classmethod
@@ -105,6 +112,7 @@ class FrozenTeacher:
         """Replace all weights with those that a checkpoint saved with the student."""
         load_all(self.model, state_dict, source)
         self._loaded = checksums(self.model)
+        self.identity = digest(self._loaded)
 
     def by_prefix(self) -> dict[str, 'FrozenTeacher']:
         """Return each single teacher by the prefix of its modules' names: itself, with none."""
@@ -176,7 +184,7 @@ class FrozenTeacher:
         images = self._renormalize(inputs, data_samples)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        with self._autocast(images.device.type):
+        with self.autocast(images.device.type):
             return function(self.model, images)
 
     @torch.no_grad()
@@ -188,10 +196,11 @@ class FrozenTeacher:
         """
         if self.compiled:
             begin_step()
-        with self._autocast(next(self.model.parameters()).device.type):
+        with self.autocast(next(self.model.parameters()).device.type):
             return self.model.test_step(batch)
 
-    def _autocast(self, device: str) -> contextlib.AbstractContextManager:
+    def autocast(self, device: str) -> contextlib.AbstractContextManager:
+        """Context of the teacher's precision on a kind of device, such as ``'cuda'``."""
         if self.precision is None:
             return contextlib.nullcontext()
         dtype = PRECISIONS[self.precision]
