@@ -7,11 +7,13 @@ from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_matrix, check_positive, check_positive_int
 from mmkd.functional.kernel_alignment.cka import gram
-from mmkd.functional.numerics import mean_or_zero, upcast
+from mmkd.functional.numerics import limited, mean_or_zero, upcast
+from mmkd.functional.saturation import saturating
 
 Kernel = Literal['mmd', 'bilinear', 'rbf']
 
 
+@saturating
 def correlation(
     features: Tensor, kernel: Kernel = 'rbf', gamma: float = 0.4, order: int | None = 2
 ) -> Tensor:
@@ -59,7 +61,8 @@ def correlation(
     check_kernel(kernel, gamma, order)
     check_matrix('features', features)
     with torch.autocast(features.device.type, enabled=False):
-        features = upcast(features)
+        # The square of a difference of inner products has the fourth power of the features.
+        features = limited(upcast(features), power=4)
         if kernel == 'mmd':
             mean = features.mean(1)
             return (mean[:, None] - mean).abs()
@@ -68,6 +71,7 @@ def correlation(
         return _rbf(features, gamma) if order is None else _rbf_series(features, gamma, order)
 
 
+@saturating
 def correlation_congruence(
     student: Tensor,
     teacher: Tensor,

@@ -1,14 +1,21 @@
 """Correlation matching of class probabilities and class ranks (CMKD)."""
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
-from mmkd.functional.checks import check_positive, check_same_shape
+from mmkd.functional.checks import check_choice, check_positive, check_same_shape
 from mmkd.functional.numerics import Reduction, reduce, upcast
 from mmkd.functional.ranking.rank_correlation import pearson, spearman, zscore
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, RankMethod
+from mmkd.functional.saturation import saturating
+
+Correlations = Literal['both', 'pearson', 'spearman']
+Ranked = Literal['zscores', 'probabilities']
 
 
+@saturating
 def cmkd(
     student: Tensor,
     teacher: Tensor,
@@ -20,6 +27,9 @@ def cmkd(
     rank_strength: float = DEFAULT_STRENGTH,
     mean_entropy: Tensor | None = None,
     reduction: Reduction = 'mean',
+    normalize: bool = True,
+    correlations: Correlations = 'both',
+    ranked: Ranked = 'zscores',
 ) -> Tensor:
     r"""Distance of logits by Pearson and Spearman correlation over the classes.
 
@@ -54,6 +64,11 @@ def cmkd(
         mean_entropy: The threshold: a mean of ``entropy`` over teacher samples. None takes the
             mean over this batch.
         reduction: ``'mean'`` or ``'sum'`` over the samples, or ``'none'`` for one value a sample.
+        normalize: Take the softmax of the z-scored logits. False takes that of the logits.
+        correlations: ``'both'``, or only L_P (``'pearson'``) or only L_R (``'spearman'``). One
+            alone has the weight w_1 for every sample.
+        ranked: What the student's soft ranks are those of: ``'zscores'``, or ``'probabilities'`` as
+            eq. 13 is printed. For exact ranks it makes no difference.
 
     Returns:
         A scalar >= 0, or shape (B,) for ``'none'``, in float32 (float64 for float64 inputs). The
@@ -61,8 +76,8 @@ def cmkd(
         gradient. With C = 1 this is every sample.
 
     Raises:
-        ValueError: If the shapes are wrong, or ``tau``, ``rank_method``, ``rank_strength`` or
-            ``reduction`` is out of range.
+        ValueError: If the shapes are wrong, or ``tau``, ``rank_method``, ``rank_strength``,
+            ``reduction``, ``correlations`` or ``ranked`` is out of range.
 
     Example:
         >>> teacher = torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.5, 1.0]])
@@ -75,15 +90,24 @@ def cmkd(
     if student.ndim != 2:
         raise ValueError(f'student: expected a shape (B, C), got {tuple(student.shape)}')
     check_same_shape(student, teacher)
+    check_choice('correlations', correlations, get_args(Correlations))
+    check_choice('ranked', ranked, get_args(Ranked))
     with torch.autocast(student.device.type, enabled=False):
+        scores = [zscore(x) if normalize else upcast(x) for x in (student, teacher)]
+        of_student, of_teacher = ((score / tau).softmax(-1) for score in scores)
+        distances = []
+        if correlations != 'spearman':
+            distances.append(1 - pearson(of_student, of_teacher, degenerate=1.0))
+        if correlations != 'pearson':
+            values = of_student if ranked == 'probabilities' else scores[0]
+            # The raw logits have the ranks of the z-scores, but no ties from rounding.
+            rho = spearman(values, teacher, rank_strength, rank_method, degenerate=1.0)
+            distances.append(1 - rho)
+        if len(distances) == 1:
+            return reduce(primary_weight * distances[0], reduction)
+        linear, ranking = distances
         entropies = entropy(teacher)
         unsure = entropies >= (entropies.mean() if mean_entropy is None else mean_entropy)
-        student_score, teacher_score = zscore(student), zscore(teacher)
-        linear = 1 - pearson(
-            (student_score / tau).softmax(-1), (teacher_score / tau).softmax(-1), degenerate=1.0
-        )
-        # The raw logits have the ranks of the z-scores, but no ties from rounding.
-        ranking = 1 - spearman(student_score, teacher, rank_strength, rank_method, degenerate=1.0)
         leading, other = linear.where(unsure, ranking), ranking.where(unsure, linear)
         return reduce(primary_weight * leading + secondary_weight * other, reduction)
 

@@ -5,7 +5,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_positive, check_same_shape
-from mmkd.functional.numerics import Reduction, has_direction, l2_normalize, mean_or_zero, reduce
+from mmkd.functional.numerics import (
+    Reduction,
+    ScalarReduction,
+    has_direction,
+    l2_normalize,
+    reduce,
+    upcast,
+)
+from mmkd.functional.saturation import saturating
 
 
 def rotations(images: Tensor) -> Tensor:
@@ -37,7 +45,10 @@ def rotations(images: Tensor) -> Tensor:
     return torch.cat([images.rot90(quarters, (-2, -1)) for quarters in range(4)])
 
 
-def alignment(student: Tensor, teacher: Tensor, reduction: Reduction = 'mean') -> Tensor:
+@saturating
+def alignment(
+    student: Tensor, teacher: Tensor, reduction: Reduction = 'mean', normalize: bool = True
+) -> Tensor:
     r"""Mean squared distance between features of unit length.
 
     $$
@@ -46,16 +57,18 @@ def alignment(student: Tensor, teacher: Tensor, reduction: Reduction = 'mean') -
     $$
 
     Ding et al., TNNLS 2022, eq. 3, with unit vectors as in eq. 13:
-    <https://arxiv.org/abs/2012.00573>.
+    <https://arxiv.org/abs/2012.00573>. Equation 3 itself is ``normalize=False``.
 
     Args:
         student: Shape (R, D).
         teacher: Shape (R, D).
         reduction: ``'mean'`` or ``'sum'`` over the rows, or ``'none'`` for one value a row.
+        normalize: Divide each row by its length. False compares the features as they are.
 
     Returns:
         A scalar, or shape (R,) for ``'none'``, in float32 (float64 for float64 inputs). Each row's
-        value is in [0, 4]. It is 0 if either row is all zeros. The mean of no rows is 0.
+        value is in [0, 4] if normalized. It is then 0 if either row is all zeros. The mean of no
+        rows is 0.
 
     Raises:
         ValueError: If the shapes differ or ``reduction`` is unknown.
@@ -65,13 +78,18 @@ def alignment(student: Tensor, teacher: Tensor, reduction: Reduction = 'mean') -
         tensor(2.)
     """
     check_same_shape(student, teacher)
+    if not normalize:
+        return reduce((upcast(student) - upcast(teacher)).square().sum(-1), reduction)
     student, teacher = l2_normalize(student), l2_normalize(teacher)
     # Multiplying keeps NaN visible. Masking would hide it.
     distance = (student - teacher).square().sum(-1) * has_direction(student)
     return reduce(distance * has_direction(teacher), reduction)
 
 
-def knowledge_correlation(student: Tensor, teacher: Tensor, tau: float = 0.5) -> Tensor:
+@saturating
+def knowledge_correlation(
+    student: Tensor, teacher: Tensor, tau: float = 0.5, reduction: ScalarReduction = 'mean'
+) -> Tensor:
     r"""Divergence between two networks' distributions of a view's similarities to all images.
 
     $$
@@ -90,13 +108,14 @@ def knowledge_correlation(student: Tensor, teacher: Tensor, tau: float = 0.5) ->
         student: V >= 2 views of each of B images. Shape (B, V, D_S).
         teacher: The same views. Shape (B, V, D_T).
         tau: Temperature of both distributions.
+        reduction: ``'mean'`` over the B (V - 1) rows or, as eq. 6 prints it, their ``'sum'``.
 
     Returns:
         A scalar >= 0, in float32 (float64 for float64 inputs). It is 0 for one image or none. A
         row of zeros has similarity 0 to all images and adds 0 to the sum.
 
     Raises:
-        ValueError: If the shapes do not match or ``tau`` is not positive.
+        ValueError: If the shapes do not match, ``tau`` is not positive or ``reduction`` is unknown.
 
     Example:
         >>> views = torch.tensor([[[1.0, 0.0], [1.0, 0.1]], [[0.0, 1.0], [0.1, 1.0]]])
@@ -115,11 +134,16 @@ def knowledge_correlation(student: Tensor, teacher: Tensor, tau: float = 0.5) ->
             log_target=True,
         ).sum(-1)
         # Multiplying keeps NaN visible. Values below 0 are rounding.
-        return mean_or_zero(divergence * directed_s * directed_t).clamp(min=0.0)
+        return reduce(divergence * directed_s * directed_t, reduction).clamp(min=0.0)
 
 
+@saturating
 def supervised_contrastive(
-    student: Tensor, teacher: Tensor, labels: Tensor, tau: float = 0.07
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    tau: float = 0.07,
+    reduction: ScalarReduction = 'mean',
 ) -> Tensor:
     r"""Supervised contrastive loss between the embeddings of two networks.
 
@@ -140,13 +164,14 @@ def supervised_contrastive(
         teacher: Embeddings of any length. Shape (R, D).
         labels: Class indices. Shape (R,).
         tau: Temperature.
+        reduction: ``'mean'`` over the 2 R anchors or, as eq. 7 prints it, their ``'sum'``.
 
     Returns:
         A scalar >= 0, in float32 (float64 for float64 inputs). It is 0 for one row or none. For
         more rows it is above 0, even if the networks agree.
 
     Raises:
-        ValueError: If the shapes do not match or ``tau`` is not positive.
+        ValueError: If the shapes do not match, ``tau`` is not positive or ``reduction`` is unknown.
 
     Example:
         >>> embeddings = torch.eye(2)
@@ -165,7 +190,7 @@ def supervised_contrastive(
         positive = positive / positive.sum(-1, keepdim=True)
         of_student = F.cross_entropy(logits, positive, reduction='none')
         of_teacher = F.cross_entropy(logits.mT, positive, reduction='none')
-        return (mean_or_zero(of_student) + mean_or_zero(of_teacher)) / 2
+        return reduce(torch.cat([of_student, of_teacher]), reduction)
 
 
 def _similarities(views: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,10 @@ from torch import Tensor
 
 from mmkd.functional.checks import check_same_rows
 from mmkd.functional.numerics import l2_normalize
+from mmkd.functional.saturation import saturating
 
 
+@saturating
 def mmd(x: Tensor, y: Tensor) -> Tensor:
     r"""Squared difference of the mean similarities of N things in two representations.
 

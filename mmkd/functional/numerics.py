@@ -1,5 +1,6 @@
 """Safe arithmetic: half precision in float32, means of no values, rows of unit length."""
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -16,9 +17,40 @@ def upcast(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
+def limited(x: Tensor, power: float, dim: int | tuple[int, ...] | None = None) -> Tensor:
+    """Scale ``x`` down where it is so large that powers of it would overflow.
+
+    Args:
+        x: Any shape, in any floating-point type.
+        power: Sums of ``|x| ** power`` over all values stay in the range of float32 (of float64 for
+            float64).
+        dim: Find the largest value along these dimensions. Default: of all.
+
+    Returns:
+        ``x`` itself, except for values near the end of the range. Infinity becomes NaN.
+
+    Example:
+        >>> limited(torch.tensor([1.0, 3e38]), power=2, dim=0).square().sum().isfinite()
+        tensor(True)
+        >>> limited(torch.tensor([1.0, 3e15]), power=2, dim=0)
+        tensor([1.0000e+00, 3.0000e+15])
+    """
+    if x.dtype == torch.float16 or x.numel() == 0:
+        return x
+    largest = torch.linalg.vector_norm(x.detach(), math.inf, dim, keepdim=dim is not None)
+    exponent = math.log2(torch.finfo(x.dtype).max / 64 / x.numel()) / power
+    limit = 2.0 ** math.floor(exponent)
+    return x * (limit / largest.clamp(min=limit))
+
+
 def mean_or_zero(values: Tensor) -> Tensor:
     """The mean of all values. Without values it is 0 and still part of the graph."""
     return values.sum() / max(values.numel(), 1)
+
+
+def mean_square(x: Tensor) -> Tensor:
+    """The mean of all squares, in float32 (float64 for float64)."""
+    return mean_or_zero(limited(upcast(x), power=2).square())
 
 
 def reduce(values: Tensor, reduction: Reduction) -> Tensor:
@@ -45,8 +77,19 @@ def reduce(values: Tensor, reduction: Reduction) -> Tensor:
     return mean_or_zero(values) if reduction == 'mean' else values.sum()
 
 
+def smallest_length(dtype: torch.dtype) -> float:
+    """What is shorter counts as 0: 3.6e-29 in float32.
+
+    The gradient of a unit vector is the reciprocal of its length. Times a loss weight, this is
+    finite.
+    """
+    return torch.finfo(dtype).tiny ** 0.75
+
+
 def l2_normalize(x: Tensor) -> Tensor:
     """Divide each row of ``x`` by its Euclidean length. A row of zeros stays as it is.
+
+    A row whose values are all below ``smallest_length`` counts as zeros.
 
     Args:
         x: Shape (..., D).
@@ -64,7 +107,7 @@ def l2_normalize(x: Tensor) -> Tensor:
         # Dividing by the largest entry first keeps the squares in range.
         largest = x.detach().abs().amax(-1, keepdim=True)
         # `<` is False for NaN, so NaN stays NaN.
-        zero = largest < torch.finfo(x.dtype).tiny
+        zero = largest < smallest_length(x.dtype)
         x = (x / largest.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
         # The norm of a row of zeros has no gradient, so 1 replaces it.
         return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).masked_fill(zero, 1.0)

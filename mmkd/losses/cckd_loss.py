@@ -3,6 +3,8 @@
 from torch import Tensor
 
 from mmkd.functional.cckd import Kernel, check_kernel, correlation_congruence
+from mmkd.functional.numerics import l2_normalize
+from mmkd.functional.saturation import saturating
 from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair
 from mmkd.registry import MODELS
 
@@ -26,6 +28,8 @@ class CCKDLoss(RelationalLoss):
         loss_weight: The paper's beta. At the published value the term is tiny beside the task's
             loss.
         gather: In distributed training, correlate the samples of all processes, with gradients.
+        normalize: Divide each embedding by its length. Set it for embeddings that are layers of the
+            networks. ``mmkd.LinearEmbed`` does it itself.
 
     Raises:
         TypeError: If an input is not a Tensor.
@@ -46,13 +50,16 @@ class CCKDLoss(RelationalLoss):
         order: int | None = 2,
         loss_weight: float = 0.003,
         gather: bool = True,
+        normalize: bool = False,
     ) -> None:
         super().__init__(loss_weight, gather)
         check_kernel(kernel, gamma, order)
         self.kernel = kernel
         self.gamma = gamma
         self.order = order
+        self.normalize = normalize
 
+    @saturating
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Weighted difference of the correlations, a scalar.
 
@@ -61,6 +68,8 @@ class CCKDLoss(RelationalLoss):
             teacher: Embedding. Shape (B, D_T). It is not detached.
         """
         check_row_pair(student, teacher)
+        if self.normalize:
+            student, teacher = l2_normalize(student), l2_normalize(teacher)
         student, teacher = self.joined(student), self.joined(teacher)
         congruence = correlation_congruence(student, teacher, self.kernel, self.gamma, self.order)
         return self.loss_weight * congruence

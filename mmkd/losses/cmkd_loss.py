@@ -6,9 +6,10 @@ from torch import Tensor
 
 from mmkd.functional import cmkd
 from mmkd.functional.checks import check_choice, check_non_negative, check_positive
-from mmkd.functional.cmkd import entropy
+from mmkd.functional.cmkd import Correlations, Ranked, entropy
 from mmkd.functional.numerics import ScalarReduction
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, RankMethod
+from mmkd.functional.saturation import saturating
 from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair, check_same_classes
 from mmkd.registry import MODELS
 
@@ -36,6 +37,11 @@ class CMKDLoss(RelationalLoss):
             keeps the loss of its own samples, weighted so that the average over the processes
             equals one process with all samples.
         reduction: ``'mean'`` or ``'sum'`` over the samples.
+        normalize: Take the softmax of the z-scored logits. False takes that of the logits.
+        correlations: ``'both'``, or only ``'pearson'`` or ``'spearman'`` (Table VI). One alone has
+            the weight ``primary_weight`` for every sample.
+        ranked: What the student's soft ranks are those of: ``'zscores'``, or ``'probabilities'`` as
+            eq. 13 is printed.
 
     Raises:
         TypeError: If an input is not a Tensor.
@@ -60,6 +66,9 @@ class CMKDLoss(RelationalLoss):
         loss_weight: float = 1.0,
         gather: bool = True,
         reduction: ScalarReduction = 'mean',
+        normalize: bool = True,
+        correlations: Correlations = 'both',
+        ranked: Ranked = 'zscores',
     ) -> None:
         super().__init__(loss_weight, gather)
         check_positive('tau', tau)
@@ -68,13 +77,19 @@ class CMKDLoss(RelationalLoss):
         check_choice('rank_method', rank_method, get_args(RankMethod))
         check_positive('rank_strength', rank_strength)
         check_choice('reduction', reduction, get_args(ScalarReduction))
+        check_choice('correlations', correlations, get_args(Correlations))
+        check_choice('ranked', ranked, get_args(Ranked))
         self.tau = tau
         self.primary_weight = primary_weight
         self.secondary_weight = secondary_weight
         self.rank_method = rank_method
         self.rank_strength = rank_strength
         self.reduction = reduction
+        self.normalize = normalize
+        self.correlations = correlations
+        self.ranked = ranked
 
+    @saturating
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Weighted distance of the logits, a scalar.
 
@@ -95,5 +110,8 @@ class CMKDLoss(RelationalLoss):
             rank_strength=self.rank_strength,
             mean_entropy=self.joined(entropy(teacher)).mean(),
             reduction=self.reduction,
+            normalize=self.normalize,
+            correlations=self.correlations,
+            ranked=self.ranked,
         )
         return self.loss_weight * self.joined_value(loss, len(student), self.reduction)

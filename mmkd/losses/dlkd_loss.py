@@ -7,6 +7,7 @@ from torch import Tensor
 from mmkd.functional.checks import check_choice, check_positive, check_positive_int
 from mmkd.functional.dlkd import alignment, knowledge_correlation, supervised_contrastive
 from mmkd.functional.numerics import ScalarReduction
+from mmkd.functional.saturation import saturating
 from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair
 from mmkd.registry import MODELS
 
@@ -24,6 +25,8 @@ class DLKDAlignLoss(RelationalLoss):
         gather: In distributed training, weight each process by its number of rows, so that the
             average over the processes equals one process with all rows. No features are sent.
         reduction: ``'mean'`` or ``'sum'`` over the rows.
+        normalize: Compare features of unit length. False compares them as they are, as eq. 3 is
+            printed.
 
     Raises:
         TypeError: If an input is not a Tensor.
@@ -42,11 +45,14 @@ class DLKDAlignLoss(RelationalLoss):
         loss_weight: float = 10.0,
         gather: bool = True,
         reduction: ScalarReduction = 'mean',
+        normalize: bool = True,
     ) -> None:
         super().__init__(loss_weight, gather)
         check_choice('reduction', reduction, get_args(ScalarReduction))
         self.reduction = reduction
+        self.normalize = normalize
 
+    @saturating
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Weighted mean or sum over the rows, a scalar.
 
@@ -60,7 +66,7 @@ class DLKDAlignLoss(RelationalLoss):
                 f"teacher: expected the student's width {student.shape[1]}, "
                 f'got {teacher.shape[1]}; add a ProjectionMLP connector to the student'
             )
-        loss = alignment(student, teacher.detach(), self.reduction)
+        loss = alignment(student, teacher.detach(), self.reduction, self.normalize)
         return self.loss_weight * self.joined_value(loss, len(student), self.reduction)
 
 
@@ -78,6 +84,8 @@ class DLKDCorrLoss(RelationalLoss):
         tau: Temperature of the similarities.
         loss_weight: The paper's lambda_2.
         gather: In distributed training, compare the images of all processes, with gradients.
+        reduction: ``'mean'`` over the further views of all images or, as eq. 6 prints it, their
+            ``'sum'``.
 
     Raises:
         TypeError: If an input is not a Tensor.
@@ -96,8 +104,11 @@ class DLKDCorrLoss(RelationalLoss):
         tau: float = 0.5,
         loss_weight: float = 20.0,
         gather: bool = True,
+        reduction: ScalarReduction = 'mean',
     ) -> None:
         super().__init__(loss_weight, gather)
+        check_choice('reduction', reduction, get_args(ScalarReduction))
+        self.reduction = reduction
         check_positive_int('num_views', num_views)
         if num_views < 2:
             raise ValueError(f'num_views: expected at least 2, got {num_views}')
@@ -105,6 +116,7 @@ class DLKDCorrLoss(RelationalLoss):
         self.num_views = num_views
         self.tau = tau
 
+    @saturating
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Weighted mean over all views but the first, a scalar.
 
@@ -120,7 +132,7 @@ class DLKDCorrLoss(RelationalLoss):
                 f'{self.num_views}, got {student.shape[0]}'
             )
         student, teacher = self._joined_images(student), self._joined_images(teacher.detach())
-        return self.loss_weight * knowledge_correlation(student, teacher, self.tau)
+        return self.loss_weight * knowledge_correlation(student, teacher, self.tau, self.reduction)
 
     def _joined_images(self, x: Tensor) -> Tensor:
         """(num_views * B, D) to (B, num_views, D), with the images of all processes."""
@@ -140,6 +152,7 @@ class DLKDSupLoss(RelationalLoss):
         tau: Temperature.
         loss_weight: Factor of the loss.
         gather: In distributed training, contrast the images of all processes, with gradients.
+        reduction: ``'mean'`` over the anchors or, as eq. 7 prints it, their ``'sum'``.
 
     Raises:
         TypeError: If an input is not a Tensor.
@@ -155,11 +168,20 @@ class DLKDSupLoss(RelationalLoss):
 
     needs_equal_shapes = True
 
-    def __init__(self, tau: float = 0.07, loss_weight: float = 0.5, gather: bool = True) -> None:
+    def __init__(
+        self,
+        tau: float = 0.07,
+        loss_weight: float = 0.5,
+        gather: bool = True,
+        reduction: ScalarReduction = 'mean',
+    ) -> None:
         super().__init__(loss_weight, gather)
         check_positive('tau', tau)
+        check_choice('reduction', reduction, get_args(ScalarReduction))
         self.tau = tau
+        self.reduction = reduction
 
+    @saturating
     def forward(self, student: Tensor, teacher: Tensor, gt_labels: Tensor) -> Tensor:
         """Weighted mean over the anchors of both networks, a scalar.
 
@@ -172,7 +194,9 @@ class DLKDSupLoss(RelationalLoss):
         _check_labels(gt_labels, len(student))
         labels = gt_labels.repeat(len(student) // max(len(gt_labels), 1))
         student, teacher, labels = map(self.joined, (student, teacher, labels))
-        return self.loss_weight * supervised_contrastive(student, teacher, labels, self.tau)
+        return self.loss_weight * supervised_contrastive(
+            student, teacher, labels, self.tau, self.reduction
+        )
 
 
 def _check_labels(labels: Tensor, rows: int) -> None:

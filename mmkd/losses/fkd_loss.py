@@ -1,10 +1,14 @@
 """FKD: feature kernel distillation."""
 
+from typing import get_args
+
 from torch import Tensor
 
 from mmkd.functional import feature_kernel_distance
-from mmkd.functional.checks import check_non_negative
-from mmkd.functional.numerics import mean_or_zero, upcast
+from mmkd.functional.checks import check_choice, check_non_negative
+from mmkd.functional.fkd import Pairs, check_exponent
+from mmkd.functional.numerics import mean_square
+from mmkd.functional.saturation import saturating
 from mmkd.losses.base.relational_loss import RelationalLoss, check_rows
 from mmkd.registry import MODELS
 
@@ -30,6 +34,11 @@ class FKDLoss(RelationalLoss):
         regularization_weight: The paper's lambda_FR, in [0, 20] there.
         loss_weight: Factor of both terms.
         gather: In distributed training, compare the samples of all processes, with gradients.
+        normalize: Compare correlation kernels. False compares the feature kernels of eq. 3, the
+            inner products.
+        exponent: Power p of the kernels' differences in eq. 3, >= 1.
+        pairs: ``'distinct'`` averages over pairs of different samples (Algorithm 1), ``'all'`` over
+            all (Algorithm 2).
 
     Raises:
         TypeError: If an input is not a Tensor.
@@ -49,13 +58,22 @@ class FKDLoss(RelationalLoss):
         regularization_weight: float = 20.0,
         loss_weight: float = 1.0,
         gather: bool = True,
+        normalize: bool = True,
+        exponent: float = 2.0,
+        pairs: Pairs = 'distinct',
     ) -> None:
         super().__init__(loss_weight, gather)
         check_non_negative('kernel_weight', kernel_weight)
         check_non_negative('regularization_weight', regularization_weight)
+        check_exponent(exponent)
+        check_choice('pairs', pairs, get_args(Pairs))
         self.kernel_weight = kernel_weight
         self.regularization_weight = regularization_weight
+        self.normalize = normalize
+        self.exponent = exponent
+        self.pairs = pairs
 
+    @saturating
     def forward(
         self,
         student: Tensor,
@@ -77,11 +95,17 @@ class FKDLoss(RelationalLoss):
         if regularized is not None:
             check_rows('regularized', regularized)
         student = self.joined(student)
-        distance = feature_kernel_distance(student, *(self.joined(t.detach()) for t in teachers))
+        distance = feature_kernel_distance(
+            student,
+            *(self.joined(t.detach()) for t in teachers),
+            normalize=self.normalize,
+            exponent=self.exponent,
+            pairs=self.pairs,
+        )
         loss = self.kernel_weight * distance
         if self.regularization_weight:
             features = student if regularized is None else self.joined(regularized)
-            loss = loss + self.regularization_weight * mean_or_zero(upcast(features).square())
+            loss = loss + self.regularization_weight * mean_square(features)
         return self.loss_weight * loss
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_choice
-from mmkd.functional.numerics import ScalarReduction, upcast
+from mmkd.functional.numerics import ScalarReduction, limited, upcast
 from mmkd.losses.base.level_loss import LevelLoss
 from mmkd.registry import MODELS
 
@@ -46,4 +46,5 @@ class MimicLoss(LevelLoss):
 
     def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
         """Squared error of one level, in float32 (float64 for float64 inputs)."""
-        return F.mse_loss(upcast(student), upcast(teacher), reduction=self.reduction)
+        student, teacher = (limited(upcast(maps), power=2) for maps in (student, teacher))
+        return F.mse_loss(student, teacher, reduction=self.reduction)

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from mmkd.functional import mmd
 from mmkd.functional.checks import check_non_negative
+from mmkd.functional.saturation import saturating
 from mmkd.losses.base.relational_loss import check_row_pair
 from mmkd.registry import MODELS
 
@@ -34,6 +35,7 @@ class MMDLoss(nn.Module):
         check_non_negative('loss_weight', loss_weight)
         self.loss_weight = loss_weight
 
+    @saturating
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Weighted discrepancy, a scalar.
 

@@ -9,6 +9,7 @@ from mmkd.functional.checks import check_non_negative, check_positive
 from mmkd.functional.gather import gather_rows
 from mmkd.functional.kernel_alignment.cka import MIN_UNBIASED_ROWS, check_unbiased
 from mmkd.functional.numerics import upcast
+from mmkd.functional.saturation import saturating
 from mmkd.losses.base.level_loss import LevelLoss
 from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair, check_same_classes
 from mmkd.registry import MODELS
@@ -142,6 +143,7 @@ class LCKALoss(RelationalLoss):
         self.tau = tau
         self.center = center
 
+    @saturating
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Weighted sum of both distances, a scalar.
 
@@ -161,7 +163,11 @@ class LCKALoss(RelationalLoss):
 
     def _rows(self, logits: Tensor) -> Tensor:
         logits = self.joined(logits)
-        return logits if self.tau is None else (upcast(logits) / self.tau).softmax(1)
+        if self.tau is None:
+            return logits
+        logits = upcast(logits)
+        # Relative to the largest logit, a small tau cannot overflow.
+        return ((logits - logits.detach().amax(1, keepdim=True)) / self.tau).softmax(1)
 
     def _distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         return 1 - cka(student, teacher, center=self.center, degenerate=1.0)

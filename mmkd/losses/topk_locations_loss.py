@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmkd.functional.checks import check_positive_int
+from mmkd.functional.numerics import upcast
 from mmkd.losses.base.level_loss import LevelLoss
 from mmkd.registry import MODELS
 
@@ -70,9 +71,8 @@ class TopKLocationsLoss(LevelLoss):
         count = min(self.top_k, teachers.shape[1])
         chosen = teachers.amax(-1).topk(count, dim=1).indices[..., None]
         chosen = chosen.expand(-1, -1, teachers.shape[-1])
-        return self.loss(
-            students.gather(1, chosen).flatten(0, 1), teachers.gather(1, chosen).flatten(0, 1)
-        )
+        chosen_of = [upcast(rows.gather(1, chosen).flatten(0, 1)) for rows in (students, teachers)]
+        return self.loss(*chosen_of)
 
     def _rows(self, logits: Tensor) -> Tensor:
         """(B, A * K, H, W) to (B, H * W * A, K)."""

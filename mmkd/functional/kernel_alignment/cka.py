@@ -1,5 +1,6 @@
 """Linear centered kernel alignment (CKA), biased and unbiased."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -7,7 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmkd.functional.checks import check_same_rows
-from mmkd.functional.numerics import upcast
+from mmkd.functional.numerics import limited, upcast
+from mmkd.functional.saturation import saturating
 
 MIN_UNBIASED_ROWS = 4
 # Deviations below this many ulps of the data count as rounding errors.
@@ -21,6 +23,7 @@ class Gram(NamedTuple):
     removed: Tensor  # (...)
 
 
+@saturating
 def cka(
     x: Tensor,
     y: Tensor,
@@ -69,7 +72,7 @@ def cka(
         check_unbiased(center, 'x', x.shape[-2])
     rows, widths = x.shape[-2], (x.shape[-1], y.shape[-1])
     with torch.autocast(x.device.type, enabled=False):
-        x, y = upcast(x), upcast(y)
+        x, y = (limited(upcast(rows), power=2, dim=(-2, -1)) for rows in (x, y))
         if rows <= max(widths):
             similarity, vanishing = compare_grams(gram(x, center), gram(y, center), unbiased)
         else:
@@ -157,7 +160,8 @@ def _scaled_gram(k: Gram, unbiased: bool) -> tuple[Tensor, Tensor]:
     trace = k.matrix.detach().diagonal(dim1=-2, dim2=-1).sum(-1)
     vanishing = _vanishes(trace, k.removed)
     # Dividing by the constant trace keeps squares in range. The cosine does not change.
-    matrix = k.matrix / trace.masked_fill(vanishing, 1.0)[..., None, None]
+    # Dividing by infinity makes what vanishes exactly 0.
+    matrix = k.matrix / trace.masked_fill(vanishing, math.inf)[..., None, None]
     if unbiased:
         before = _norm(matrix.detach())[..., 0, 0]
         matrix = _u_center(matrix)
@@ -201,7 +205,7 @@ def _scaled(x: Tensor, center: bool) -> tuple[Tensor, Tensor]:
         x = x - mean
     trace = x.detach().square().sum((-2, -1))
     vanishing = _vanishes(trace, removed)
-    return x / trace.masked_fill(vanishing, 1.0).sqrt()[..., None, None], vanishing
+    return x / trace.masked_fill(vanishing, math.inf).sqrt()[..., None, None], vanishing
 
 
 def _inner(x: Tensor, y: Tensor, unbiased: bool) -> tuple[Tensor, Tensor]:

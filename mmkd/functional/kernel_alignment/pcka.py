@@ -16,9 +16,11 @@ from mmkd.functional.kernel_alignment.patches import (
     fitting_patch_size,
     to_patches,
 )
-from mmkd.functional.numerics import upcast
+from mmkd.functional.numerics import limited, upcast
+from mmkd.functional.saturation import saturating
 
 
+@saturating
 def pcka(
     student: Tensor,
     teacher: Tensor,
@@ -73,6 +75,7 @@ def pcka(
     if fitting is None:
         return upcast(student).flatten()[:0].sum() + 1  # 1, in the graph
 
+    student, teacher = limited(student, power=2), limited(teacher, power=2)
     patching = Patching(fitting, average, fit)
     with torch.autocast(student.device.type, enabled=False):
         if not transpose and can_be_chunked(student, teacher, patching):

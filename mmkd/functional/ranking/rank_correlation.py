@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmkd.functional.numerics import has_direction, l2_normalize, upcast
+from mmkd.functional.numerics import has_direction, l2_normalize, limited, upcast
 from mmkd.functional.ranking.numpy_sort import argsort
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, RankMethod, soft_rank, unsort
+from mmkd.functional.saturation import saturating
 
 
+@saturating
 def pearson(x: Tensor, y: Tensor, dim: int = -1, *, degenerate: float = 0.0) -> Tensor:
     r"""Pearson's linear correlation coefficient.
 
@@ -49,6 +51,7 @@ def pearson(x: Tensor, y: Tensor, dim: int = -1, *, degenerate: float = 0.0) -> 
         return r.masked_fill(undefined, degenerate)
 
 
+@saturating
 def spearman(
     x: Tensor,
     y: Tensor,
@@ -112,6 +115,7 @@ def rank(x: Tensor) -> Tensor:
     return ranks.masked_fill(x.isnan().any(-1, keepdim=True), float('nan'))
 
 
+@saturating
 def zscore(logits: Tensor) -> Tensor:
     r"""The z-score of each row.
 
@@ -140,7 +144,7 @@ def zscore(logits: Tensor) -> Tensor:
 
 def _unit_deviations(x: Tensor) -> Tensor:
     """Deviations of each row from its mean, at length 1. A constant row gives 0."""
-    x = upcast(x)
+    x = limited(upcast(x), power=1, dim=-1)
     # The rounded mean of a constant row would leave deviations. For infinite rows the difference
     # is NaN, not 0.
     constant = x.detach().amax(-1, keepdim=True) - x.detach().amin(-1, keepdim=True) == 0

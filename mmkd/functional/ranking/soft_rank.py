@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmkd.functional.checks import check_choice, check_positive
-from mmkd.functional.numerics import upcast
+from mmkd.functional.numerics import limited, smallest_length, upcast
 from mmkd.functional.ranking.isotonic import pool
 from mmkd.functional.ranking.numpy_sort import argsort
+from mmkd.functional.saturation import saturating
 
 RankMethod = Literal['fast', 'pairwise']
 # Below this, more values have exact ranks and no gradient. Above it, a far outlier makes the rank
@@ -18,6 +19,7 @@ RankMethod = Literal['fast', 'pairwise']
 DEFAULT_STRENGTH = 0.5
 
 
+@saturating
 def soft_rank(x: Tensor, strength: float = DEFAULT_STRENGTH, method: RankMethod = 'fast') -> Tensor:
     r"""Differentiable ranks 1 ... n of the values of each row, the smallest first.
 
@@ -68,6 +70,7 @@ def soft_rank(x: Tensor, strength: float = DEFAULT_STRENGTH, method: RankMethod 
 
 
 def _pairwise(x: Tensor, strength: float) -> Tensor:
+    x = limited(x, power=1, dim=-1)
     low, high = x.detach().amin(-1, keepdim=True), x.detach().amax(-1, keepdim=True)
     z = (x - low) * _per_unit(high - low, x.shape[-1], strength)
     return 0.5 + (z[..., :, None] - z[..., None, :]).sigmoid().sum(-1)
@@ -75,7 +78,7 @@ def _pairwise(x: Tensor, strength: float) -> Tensor:
 
 def _per_unit(span: Tensor, n: int, strength: float) -> Tensor:
     """1 / epsilon of rows of n values with range ``span``: 0 if constant, NaN if infinite."""
-    constant = span == 0
+    constant = span < smallest_length(torch.float32)
     per_unit = ((n - 1) / strength / span.masked_fill(constant, 1.0)).masked_fill(constant, 0.0)
     return per_unit.masked_fill(span.isinf(), math.nan)
 

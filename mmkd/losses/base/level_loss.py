@@ -13,6 +13,7 @@ from mmkd.functional.checks import (
     check_non_negative,
     check_same_shape,
 )
+from mmkd.functional.saturation import saturating
 
 Levels = Tensor | Sequence[Tensor]
 
@@ -42,6 +43,7 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
         self.levels = None if levels is None else tuple(levels)
         self.loss_weight = loss_weight
 
+    @saturating
     def forward(self, student: Levels, teacher: Levels) -> Tensor:
         """Weighted sum of the losses of all levels.
 
