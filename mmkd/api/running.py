@@ -11,7 +11,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmkd.registry  # noqa: F401
-from mmkd.api.added_hooks import add_safety_hooks
 from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
 
 
@@ -33,9 +32,11 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
 def build_runner(cfg: Config) -> Runner:
     """Build MMEngine's runner, or the one that the config names.
 
-    A distillation gets the safety hooks that it lacks (see :mod:`mmkd.api.added_hooks`).
+    A distillation gets the safety hooks that it lacks (see :mod:`mmkd.hooks.safety`).
     """
-    add_safety_hooks(cfg)
+    if isinstance(cfg.get('visualizer'), dict):
+        # Under one name, a second run in this process would log into the folder of the first.
+        cfg.visualizer.pop('name', None)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 

@@ -17,6 +17,7 @@ from mmkd.compat import (
     mmengine_packages,
     mmrazor,
     resume,
+    runner_hooks,
 )
 
 
@@ -40,6 +41,7 @@ def apply() -> None:
         mmcls,
         mmrazor,
         resume,
+        runner_hooks,
     ):
         piece.apply()
 

@@ -5,15 +5,9 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmkd.hooks.safety import SAFETY_HOOKS
 from mmkd.pairing.writing.config_text import Expression
 
-# MMEngine merges the dict `default_hooks`, so a list of custom hooks cannot drop these.
-SAFETY_HOOKS = dict(
-    data_check=dict(type='mmkd.DataCheckHook'),
-    finite_loss=dict(type='mmkd.FiniteLossHook'),
-    epoch_seed=dict(type='mmkd.EpochSeedHook'),
-    missed_evaluation=dict(type='mmkd.MissedEvaluationHook'),
-)
 TEACHER_HOOK = 'mmkd.TeacherEvaluationHook'
 
 
