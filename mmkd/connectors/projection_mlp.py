@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from mmkd.connectors.feature_rows import check_features
-from mmkd.functional.checks import check_positive_int
+from mmkd.functional.checks import check_positive, check_positive_int
 from mmkd.registry import MODELS
 
 
@@ -22,10 +22,11 @@ class ProjectionMLP(nn.Module):
         in_channels: Width of the features. A config may leave it out.
         out_channels: Width of the result. In a config ``'teacher'`` (default) and ``'student'``
             stand for the width of that side's features.
-        expansion: Width of the hidden layer, in multiples of ``out_channels``.
+        expansion: Width of the hidden layer, in multiples of ``out_channels``. It may be a
+            fraction if the width is a whole number.
 
     Raises:
-        ValueError: If an argument is not a positive integer.
+        ValueError: If a width is not a positive integer.
 
     Example:
         >>> import torch
@@ -33,14 +34,19 @@ class ProjectionMLP(nn.Module):
         (8, 256)
     """
 
-    def __init__(self, in_channels: int, out_channels: int, expansion: int = 16) -> None:
+    def __init__(self, in_channels: int, out_channels: int, expansion: float = 16) -> None:
         super().__init__()
         check_positive_int('in_channels', in_channels)
         check_positive_int('out_channels', out_channels)
-        check_positive_int('expansion', expansion)
+        check_positive('expansion', expansion)
+        if expansion * out_channels % 1:
+            raise ValueError(
+                f'expansion: expected a whole number of hidden channels, got {expansion} x '
+                f'{out_channels} = {expansion * out_channels}'
+            )
         self.in_channels = in_channels
         self.out_channels = out_channels
-        hidden = expansion * out_channels
+        hidden = int(expansion * out_channels)
         self.layers = nn.Sequential(
             nn.Linear(in_channels, hidden, bias=False),  # the normalization would remove a bias
             nn.BatchNorm1d(hidden),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive, check_same_shape
-from mmkd.functional.numerics import Reduction, reduce, upcast
+from mmkd.functional.numerics import Reduction, limited, reduce, upcast
 from mmkd.functional.ranking.rank_correlation import pearson, spearman, zscore
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, RankMethod
 from mmkd.functional.saturation import saturating
@@ -93,7 +93,10 @@ def cmkd(
     check_choice('correlations', correlations, get_args(Correlations))
     check_choice('ranked', ranked, get_args(Ranked))
     with torch.autocast(student.device.type, enabled=False):
-        scores = [zscore(x) if normalize else upcast(x) for x in (student, teacher)]
+        scores = [
+            zscore(x) if normalize else limited(upcast(x), power=1, dim=-1)
+            for x in (student, teacher)
+        ]
         of_student, of_teacher = ((score / tau).softmax(-1) for score in scores)
         distances = []
         if correlations != 'spearman':

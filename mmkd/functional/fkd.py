@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_matrix
-from mmkd.functional.numerics import l2_normalize, upcast
+from mmkd.functional.numerics import l2_normalize, limited, upcast
 from mmkd.functional.saturation import saturating
 
 Pairs = Literal['distinct', 'all']
@@ -42,7 +42,7 @@ def feature_kernel(features: Tensor, normalize: bool = True) -> Tensor:
     """
     check_matrix('features', features)
     with torch.autocast(features.device.type, enabled=False):
-        rows = l2_normalize(features) if normalize else upcast(features)
+        rows = l2_normalize(features) if normalize else limited(upcast(features), power=4)
         return rows @ rows.mT
 
 

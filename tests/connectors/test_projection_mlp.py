@@ -58,8 +58,19 @@ def test_fewer_than_two_rows_take_the_running_statistics(rows):
 
 @pytest.mark.parametrize('name', ['in_channels', 'out_channels', 'expansion'])
 def test_arguments_must_be_positive(name):
-    with pytest.raises(ValueError, match=f'{name}: expected a positive integer, got 0'):
+    with pytest.raises(ValueError, match=f'{name}: expected a .*, got 0'):
         ProjectionMLP(**{'in_channels': 6, 'out_channels': 4, name: 0})
+
+
+@pytest.mark.parametrize(('expansion', 'hidden'), [(0.25, 2), (0.5, 4), (16, 128)])
+def test_hidden_width_may_be_a_fraction(expansion, hidden):
+    layers = ProjectionMLP(6, 8, expansion=expansion).layers
+    assert (layers[0].out_features, layers[3].in_features) == (hidden, hidden)
+
+
+def test_hidden_width_is_whole():
+    with pytest.raises(ValueError, match=r'expansion: expected a whole .*, got 0\.25 x 6 = 1\.5'):
+        ProjectionMLP(6, 6, expansion=0.25)
 
 
 def test_input_errors():
