@@ -96,7 +96,7 @@ def draw(folders: dict[str, Path], path: Path) -> None:
     for name, folder in folders.items():
         cfg = student_config(Config.fromfile(folder.with_suffix('.py')))
         init_default_scope(cfg.default_scope)
-        checkpoint = (folder / 'last_checkpoint').read_text().strip()
+        checkpoint = str(checkpoint_of(folder.with_suffix('.py')))
         models[name] = build_model(cfg.model)
         load_all(models[name], student_state_dict(read_state_dict(checkpoint)), checkpoint)
     dataset = DATASETS.build(cfg.val_dataloader.dataset)

@@ -22,6 +22,7 @@ class Run:
     Attributes:
         metrics: Metrics of the last evaluation, in percent: AP, AP50, AP75, AP_S, AP_M and AP_L
             (-100 if the data has no box of that size), or top-1 and perhaps top-5 accuracy.
+        evaluated_at: Step of that evaluation: its epoch, or iteration; 0 if there is none.
         task_loss: (step, task loss without distillation) of each logged step.
         similarity: (epoch, similarity to the teacher) of each measurement.
         seconds: Duration of all training steps, from the log.
@@ -29,6 +30,7 @@ class Run:
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
+    evaluated_at: int = 0
     task_loss: list[tuple[int, float]] = field(default_factory=list)
     similarity: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -63,7 +65,9 @@ def read_run(work_dir: str | Path) -> Run:
             run.similarity.append((row['step'], row['similarity']))
         elif AP_KEYS['AP'] in row:
             run.metrics = {name: 100 * row[key] for name, key in AP_KEYS.items()}
+            run.evaluated_at = row['step']
         elif ACCURACY_KEYS['top-1'] in row:
             # Accuracy is logged in percent.
             run.metrics = {name: row[key] for name, key in ACCURACY_KEYS.items() if key in row}
+            run.evaluated_at = row['step']
     return run

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from mmkd.analysis import read_run, summarize, to_markdown
+from mmkd.storage.latest_checkpoint import named_checkpoint
 
 
 def write_config(cfg: Config, work_dir: Path, seed: int) -> Path:
@@ -46,17 +47,24 @@ def work_dir_of(config: Path) -> Path:
 
 
 def checkpoint_of(config: Path) -> Path:
-    """The last checkpoint of a trained config."""
-    return Path((work_dir_of(config) / 'last_checkpoint').read_text().strip())
+    """The last checkpoint of a trained config.
+
+    Raises:
+        FileNotFoundError: If the run has none.
+    """
+    checkpoint = named_checkpoint(work_dir_of(config))
+    if checkpoint is None:
+        raise FileNotFoundError(f'work_dir: expected a trained run in {work_dir_of(config)}')
+    return checkpoint
 
 
 def finished(config: Path) -> bool:
     """Whether this very config was trained and evaluated before."""
-    last = work_dir_of(config) / 'last_checkpoint'
+    last = named_checkpoint(work_dir_of(config))
     epochs = Config.fromfile(config).train_cfg.max_epochs
-    if not last.exists() or not last.read_text().endswith(f'epoch_{epochs}.pth'):
+    if last is None or last.name != f'epoch_{epochs}.pth':
         return False
-    return bool(read_run(work_dir_of(config)).metrics)
+    return read_run(work_dir_of(config)).evaluated_at == epochs
 
 
 def train_all(configs: Mapping[str, Path], jobs: int | None = None, *, quiet: bool = False) -> None:

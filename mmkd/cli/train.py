@@ -2,6 +2,8 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 from mmengine.device import get_device
 
@@ -10,6 +12,8 @@ from mmkd.api.running import build_runner, close_process_group
 from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_run_options, config_from
 from mmkd.pairing.writing.runtime import mixed_precision, scaled_learning_rate
+from mmkd.storage.latest_checkpoint import POINTER, is_whole
+from mmkd.storage.work_dir_lock import lock_work_dir
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,7 +36,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.amp and get_device() == 'cpu':
         parser.error('--amp: expected a GPU, this machine has none')
+    if args.resume not in (None, 'auto') and '://' not in args.resume:
+        problem = _problem_of(Path(args.resume))
+        if problem:
+            parser.error(f'--resume: expected a checkpoint, got {args.resume}, {problem}')
     return args
+
+
+def _problem_of(path: Path) -> str | None:
+    """Say why a path cannot be resumed from, or return None."""
+    if not path.exists():
+        return 'which does not exist'
+    if (path / POINTER).exists():
+        return f'a work directory; write --work-dir {path} --resume'
+    return None if is_whole(path) else 'which is empty or cut short'
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    running.train(build_runner(cfg))
+    # The other processes of a launcher are known only later: there, the runner takes the lock.
+    with lock_work_dir(cfg.work_dir) if args.launcher == 'none' else nullcontext():
+        running.train(build_runner(cfg))
     close_process_group()
 
 

@@ -1,6 +1,7 @@
 """Runs side by side: what is kept, what is trained, how many at a time, and what fails."""
 
 import os
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -41,15 +42,17 @@ scalars = work_dir / '20260101_000000/vis_data/scalars.json'
 scalars.parent.mkdir(parents=True, exist_ok=True)
 rows = [{'loss': 1.0, 'time': 0.5, 'step': 2}]
 if settings['evaluated']:
-    rows.append({'accuracy/top1': settings['top1'], 'step': epochs})
+    rows.append({'accuracy/top1': settings['top1'], 'step': settings['evaluated']})
 scalars.write_text(''.join(json.dumps(row) + '\\n' for row in rows))
+(work_dir / f'epoch_{epochs}.pth').write_bytes(b'weights')
 (work_dir / 'last_checkpoint').write_text(str(work_dir / f'epoch_{epochs}.pth'))
 note('end')
 """
 
 
 def settings(**changes):
-    fields = dict(train_cfg=dict(max_epochs=2), top1=50.0, together=1, fails=False, evaluated=True)
+    fields = dict(train_cfg=dict(max_epochs=2), top1=50.0, together=1, fails=False)
+    fields['evaluated'] = changes.get('train_cfg', fields['train_cfg'])['max_epochs']
     return Config({**fields, **changes})
 
 
@@ -146,10 +149,20 @@ def test_a_run_that_stopped_early_is_not_finished(folder):
         assert not finished(config)
 
 
-def test_a_run_without_an_evaluation_is_not_finished(folder):
-    config = write_config(settings(evaluated=False), folder / 'kd', seed=0)
+@pytest.mark.parametrize('evaluated', [0, 1])
+def test_a_run_without_its_last_evaluation_is_not_finished(folder, evaluated):
+    config = write_config(settings(evaluated=evaluated), folder / 'kd', seed=0)
     train_all({'kd': config})
     assert not finished(config)
+
+
+def test_a_copied_run_is_finished_with_its_own_checkpoint(folder):
+    config = write_config(settings(), folder / 'kd', seed=0)
+    train_all({'kd': config})
+    shutil.copytree(folder, folder.with_name('copied'))
+    copied = folder.with_name('copied') / 'kd.py'
+    assert finished(copied)
+    assert checkpoint_of(copied) == folder.with_name('copied') / 'kd/epoch_2.pth'
 
 
 @pytest.mark.parametrize(('jobs', 'together'), [(1, 1), (2, 2), (None, 3), (9, 3)])
