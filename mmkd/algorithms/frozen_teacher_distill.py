@@ -157,7 +157,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
             distillation = self.distiller.compute_distill_losses()
             if self.measure_gradients:
                 self.gradient_norms = gradient_norms(self.distiller, task, distillation)
-        weighted = {name: self._factor(name) * loss for name, loss in distillation.items()}
+        weighted = {name: self.loss_factor(name) * loss for name, loss in distillation.items()}
         return {**add_prefix(task, 'student'), **add_prefix(weighted, 'distill')}
 
     @contextmanager
@@ -189,7 +189,8 @@ class FrozenTeacherDistill(BaseAlgorithm):
         with all_views(self.architecture, self.views):
             return self.architecture(inputs, data_samples, mode='loss')
 
-    def _factor(self, name: str) -> float:
+    def loss_factor(self, name: str) -> float:
+        """Return what a distillation loss is multiplied by in this step, e.g. of ``loss_pcka``."""
         return self.loss_factors.get(name, 1.0) * self.balance_factors.get(name, 1.0)
 
     def _stopped(self) -> bool:
@@ -210,6 +211,13 @@ class FrozenTeacherDistill(BaseAlgorithm):
         copied = memo[id(self)] = type(self).__new__(type(self))
         copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return copied
+
+    def checkpoint_meta(self) -> dict[str, str]:
+        """Return what a checkpoint says about the teacher, which is not in it.
+
+        A run that resumes with another teacher stops.
+        """
+        return {} if self.save_teacher else {'teacher': self.teacher.identity}
 
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         super()._save_to_state_dict(destination, prefix, keep_vars)

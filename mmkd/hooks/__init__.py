@@ -1,5 +1,6 @@
 """Hooks: safety checks, schedules of losses, and measurements of the teacher."""
 
+from mmkd.hooks.advice import AdviceHook
 from mmkd.hooks.atomic_checkpoint import AtomicCheckpointHook
 from mmkd.hooks.data_check import DataCheckHook
 from mmkd.hooks.epoch_seed import EpochSeedHook, seed_epoch_worker
@@ -11,6 +12,7 @@ from mmkd.hooks.missed_evaluation import MissedEvaluationHook
 from mmkd.hooks.teacher_evaluation import TeacherEvaluationHook
 
 __all__ = [
+    'AdviceHook',
     'AtomicCheckpointHook',
     'DataCheckHook',
     'EpochSeedHook',
