@@ -1,59 +1,101 @@
 """Read checkpoints safely, and load them completely or not at all."""
 
+import hashlib
+import logging
 import zlib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from os import PathLike
+from typing import Any, cast
 
 import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from mmkd.storage.safe_load import existing_file
+
 MAX_LISTED = 10
+STUDENT = 'architecture.'  # what the names of a distillation's student start with
 
 
 class CheckpointMismatchError(ValueError):
     """The checkpoint's tensors do not match the model."""
 
 
-def read_checkpoint(path: str) -> dict:
+def read_checkpoint(path: str | PathLike[str]) -> dict:
     """Read a checkpoint from a file or URL onto the CPU. Code in the file never runs.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
+        TypeError: If ``path`` is no path.
+        FileNotFoundError: If the file does not exist, or is a folder.
         OSError: If the file or URL cannot be fetched.
-        ValueError: If the file is truncated, is no checkpoint, or holds more than plain data.
+        ValueError: If the file is truncated, damaged, no checkpoint, or holds more than plain data.
     """
-    local = Path(path).expanduser()
-    if '://' not in path and not local.is_file():
-        raise FileNotFoundError(f'checkpoint: no such file: {path}')
+    path = checked_path(path)
+    if '://' not in path:
+        existing_file(path)
     try:
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except FileNotFoundError as error:
+        schemes = [name for name in CheckpointLoader._schemes if name.endswith('://')]
+        raise FileNotFoundError(f'{error}; expected a file or one of {schemes}') from error
     except OSError as error:
         raise OSError(f'checkpoint: cannot fetch {path}: {error}') from error
-    except Exception as error:  # a file that is no checkpoint fails in any way
-        kept = f'its download is kept in {torch.hub.get_dir()}/checkpoints'
-        file = f'{local.stat().st_size} bytes' if local.is_file() else kept
-        raise ValueError(
-            f'checkpoint: cannot read {path} ({file}); it is truncated, not a PyTorch checkpoint, '
-            f'or holds more than weights and a training log: {error}'
-        ) from error
+    except ValueError:
+        raise
+    except Exception as error:  # a scheme's loader fails in any way
+        raise ValueError(f'checkpoint: cannot read {path}: {error!r}') from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'checkpoint: expected a dict in {path}, got {type(checkpoint).__name__}')
     return checkpoint
 
 
-def read_state_dict(path: str) -> dict[str, Tensor]:
+def checked_path(path: Any) -> str:
+    """Return the path or URL of a checkpoint as text.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if not isinstance(path, str | PathLike):
+        raise TypeError(
+            f'checkpoint: expected a path or URL (text), got {path!r} ({type(path).__name__})'
+        )
+    if not str(path).strip():
+        raise ValueError('checkpoint: expected a path or URL, got an empty text')
+    return str(path)
+
+
+def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
     """Read the state dict of a checkpoint (see :func:`read_checkpoint`).
 
     Raises:
         ValueError: If the checkpoint has no state dict.
     """
-    checkpoint = read_checkpoint(path)
-    state_dict = checkpoint.get('state_dict', checkpoint)
-    is_mapping = isinstance(state_dict, Mapping)
-    if not is_mapping or not all(isinstance(value, Tensor) for value in state_dict.values()):
-        raise ValueError(f'checkpoint: expected a state dict of tensors in {path}')
-    return {name.removeprefix('module.'): value for name, value in state_dict.items()}
+    return state_dict_of(read_checkpoint(path), str(path))
+
+
+def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint by name, without the prefix of a DDP wrapper.
+
+    Args:
+        checkpoint: A checkpoint of MMEngine, or a state dict alone.
+        source: Name of the file, for errors.
+
+    Raises:
+        ValueError: If there is no state dict, or it is empty or holds something else.
+    """
+    found = checkpoint.get('state_dict', checkpoint)
+    named = isinstance(found, Mapping) and all(isinstance(name, str) for name in found)
+    if not named or not all(isinstance(value, Tensor) for value in found.values()):
+        inside = [str(name) for name in checkpoint][:5]
+        raise ValueError(
+            f'checkpoint: expected a state dict of tensors in {source}, got {inside}; if it is '
+            "under another key, save it alone: torch.save(torch.load(PATH)['model'], 'new.pth')"
+        )
+    if not found:
+        raise ValueError(f'checkpoint: expected tensors in {source}, its state dict is empty')
+    return {name.removeprefix('module.'): value for name, value in found.items()}
 
 
 def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
@@ -69,7 +111,18 @@ def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) ->
         CheckpointMismatchError: Lists tensors that are missing, unexpected or of another shape.
         ValueError: Lists tensors with NaN, which a diverged run leaves behind.
     """
-    _check_numbers(state_dict, source)
+    assert_numbers(state_dict, source)
+    rows = load_fitting(model, state_dict)
+    if any(rows.values()):
+        raise CheckpointMismatchError(
+            f'checkpoint: {source} does not match {type(model).__name__}'
+            + listed(rows)
+            + hint(state_dict, model)
+        )
+
+
+def load_fitting(model: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Load the tensors that fit. Return the others by what is wrong with them."""
     own = model.state_dict()
     different = {
         name: f'{name}: the model has {tuple(own[name].shape)}, the file {tuple(value.shape)}'
@@ -77,24 +130,73 @@ def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) ->
         if name in own and own[name].shape != value.shape
     }
     fitting = {name: value for name, value in state_dict.items() if name not in different}
-    mismatch = f'checkpoint: {source} does not match {type(model).__name__}'
+    shapes = [*different.values()]
     try:
         # The model's loading hooks may rename keys, so only they can tell what is missing.
         missing, unexpected = model.load_state_dict(fitting, strict=False)
     except RuntimeError as error:  # the shape of a renamed tensor
-        raise CheckpointMismatchError(f'{mismatch}\n{error}') from error
-    missing = [name for name in missing if name not in different]
-    if missing or unexpected or different:
-        hint = ''
-        if any(name.startswith('architecture.') for name in unexpected):
-            hint = '\nThis is a distillation checkpoint: export its student first.'
+        missing = [name for name in own if name not in fitting]
+        unexpected = [name for name in fitting if name not in own]
+        shapes += str(error).splitlines()[1:]
+    return {
+        'missing in the file': [name for name in missing if name not in different],
+        'not in the model': [*unexpected],
+        'of another shape': shapes,
+    }
+
+
+def assert_some_fit(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
+    """Check how much of a model a file filled. Warn if it is less than half.
+
+    Raises:
+        CheckpointMismatchError: If no tensor fits, which would train or test random weights.
+    """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = cast(nn.Module, model.module)
+    if is_sharded(model):
+        return
+    own = model.state_dict()
+    fits = sum(name in own and own[name].shape == x.shape for name, x in state_dict.items())
+    if 2 * fits >= len(own):
+        return
+    rows = load_fitting(model, state_dict)  # loading hooks may rename
+    fits = len(own) - len(rows['missing in the file']) - len(rows['of another shape'])
+    if fits <= 0:
         raise CheckpointMismatchError(
-            mismatch
-            + _listed('missing in the file', missing)
-            + _listed('not in the model', unexpected)
-            + _listed('of another shape', [*different.values()])
-            + hint
+            f'checkpoint: none of its {len(state_dict)} tensors fits {type(model).__name__}'
+            + listed(rows)
+            + hint(state_dict, model)
         )
+    if 2 * fits < len(own):
+        warning = (
+            f'checkpoint: only {fits} of the {len(own)} tensors of {type(model).__name__} are in '
+            'the file; the others keep their initial values'
+        )
+        print_log(warning + listed(rows) + hint(state_dict, model), 'current', logging.WARNING)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether FSDP splits the model, so that no process holds its tensors."""
+    return any('FullySharded' in type(module).__name__ for module in model.modules())
+
+
+def hint(names: Collection[str], model: nn.Module) -> str:
+    """Say what a file with tensors of these names may be, if it does not match ``model``."""
+    own = model.state_dict().keys()
+    distilled = any(name.startswith(STUDENT) for name in names)
+    if distilled and not any(name.startswith(STUDENT) for name in own):
+        return (
+            '\nThis is a distillation checkpoint: export its student first '
+            '(mmkd export CHECKPOINT student.pth).'
+        )
+    if not distilled and any(name.startswith(STUDENT) for name in own):
+        return (
+            '\nThis is a checkpoint of a plain model. To start the student from it, set '
+            "model.architecture.init_cfg=dict(type='Pretrained', checkpoint=PATH)."
+        )
+    if 2 * len(own & set(names)) < len(own):
+        return '\nThis is a checkpoint of another model.'
+    return ''
 
 
 def checksums(model: nn.Module) -> dict[str, int]:
@@ -109,6 +211,11 @@ def checksums(model: nn.Module) -> dict[str, int]:
     }
 
 
+def digest(sums: Mapping[str, int]) -> str:
+    """Return one short text for the :func:`checksums` of a model."""
+    return hashlib.sha256(repr(sorted(sums.items())).encode()).hexdigest()[:16]
+
+
 def assert_unchanged(model: nn.Module, reference: Mapping[str, int]) -> None:
     """Raise if tensors of ``model`` do not have the :func:`checksums` in ``reference``.
 
@@ -119,25 +226,33 @@ def assert_unchanged(model: nn.Module, reference: Mapping[str, int]) -> None:
     if changed:
         raise RuntimeError(
             'teacher: its weights changed between loading and the first step'
-            + _listed('changed', changed)
+            + listed({'changed': changed})
         )
 
 
-def _check_numbers(state_dict: Mapping[str, Tensor], source: str) -> None:
-    # Infinity passes: a buffer may be infinite on purpose.
+def assert_numbers(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Raise if there is NaN. Infinity passes: a buffer may be infinite on purpose.
+
+    Raises:
+        ValueError: Names the tensors.
+    """
     bad = [
-        name
-        for name, value in state_dict.items()
-        if value.is_floating_point() and value.isnan().any()
+        name for name, value in tensors.items() if value.is_floating_point() and value.isnan().any()
     ]
     if bad:
         raise ValueError(
             f'checkpoint: expected numbers in {source}, got NaN; did its training diverge?'
-            + _listed('NaN', bad)
+            + listed({'NaN': bad})
         )
 
 
-def _listed(title: str, rows: list[str]) -> str:
-    shown = [f'\n  {row}' for row in rows[:MAX_LISTED]]
-    more = f'\n  ... and {len(rows) - MAX_LISTED} more' if len(rows) > MAX_LISTED else ''
-    return f'\n{title} ({len(rows)}):' + ''.join(shown) + more if rows else ''
+def listed(rows: Mapping[str, Sequence[str]]) -> str:
+    """Return the rows under their titles, each on a line of its own, the first of many."""
+    text = ''
+    for title, lines in rows.items():
+        if lines:
+            shown = ''.join(f'\n  {line}' for line in lines[:MAX_LISTED])
+            more = len(lines) - MAX_LISTED
+            text += f'\n{title} ({len(lines)}):{shown}'
+            text += f'\n  ... and {more} more' if more > 0 else ''
+    return text

@@ -41,6 +41,11 @@ class TeacherEnsemble:
         """Return each single teacher by the prefix of its modules' names."""
         return {f'{name}.': teacher for name, teacher in self.members.items()}
 
+    @property
+    def identity(self) -> str:
+        """A digest of the weights of all teachers."""
+        return ' '.join(f'{name}={teacher.identity}' for name, teacher in self.members.items())
+
     def set_input_preprocessor(self, student_preprocessor: nn.Module | None) -> None:
         """Expect batches from the student's data preprocessor."""
         for teacher in self.members.values():
@@ -89,9 +94,17 @@ def build_teacher(teacher: Teacher | Mapping[str, Any]) -> Teacher:
 
     Args:
         teacher: The config of one teacher, or ``dict(members=dict(first=..., second=...))``.
+
+    Raises:
+        TypeError: If ``teacher`` is neither a config nor a teacher.
     """
     if isinstance(teacher, FrozenTeacher | TeacherEnsemble):
         return teacher
+    if not isinstance(teacher, Mapping):
+        raise TypeError(
+            'teacher: expected a config (dict with `cfg_path` or `type`) or a FrozenTeacher, got '
+            f'{teacher!r}; to train the student alone, use its own config'
+        )
     if 'members' in teacher:
         return TeacherEnsemble(**teacher)
     return FrozenTeacher.from_config(teacher)

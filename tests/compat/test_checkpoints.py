@@ -158,7 +158,7 @@ PLACES = {
     'meta': (lambda payload: {'state_dict': Toy().state_dict(), 'meta': payload}, 'make_folder'),
     'weights': (lambda payload: {'linear.weight': payload}, 'make_folder'),
     'log': (in_log, 'make_folder'),
-    'array': (lambda payload: in_log(np.array([payload], dtype=object)), 'ObjectDType'),
+    'array': (lambda payload: in_log(np.array([payload], dtype=object)), 'dtype'),
 }
 
 

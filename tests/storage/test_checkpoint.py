@@ -97,16 +97,16 @@ def test_truncated_file_at_many_lengths(tmp_path, zipped):
     whole = path.read_bytes()
     for length in [*range(8), *range(8, len(whole), 53), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=rf'cut\.pth \({length} bytes\); it is truncated'):
+        kinds = 'it is (truncated|an empty)|.*colle'  # a name may be cut, too
+        with pytest.raises(ValueError, match=rf'cut\.pth \({length} bytes\): {kinds}'):
             read_state_dict(str(path))
 
 
-# The safe unpickler stops at these with exceptions of several types.
 @pytest.mark.parametrize('text', ['epoch 1\n', 'model', 'abc', 'R', 'h', '<!DOCTYPE html>', '.'])
 def test_text_file(tmp_path, text):
     path = tmp_path / 'notes.pth'
     path.write_text(text)
-    with pytest.raises(ValueError, match=r'cannot read .*notes\.pth.*not a PyTorch checkpoint'):
+    with pytest.raises(ValueError, match=r'cannot read .*notes\.pth.*it is a (text file|web page)'):
         read_checkpoint(str(path))
 
 
@@ -123,7 +123,7 @@ def test_malicious_file_is_refused_and_runs_nothing(tmp_path, zipped):
 def test_malicious_pickle_is_refused_and_runs_nothing(tmp_path):
     harm, path = tmp_path / 'harm', tmp_path / 'evil.pkl'
     path.write_bytes(pickle.dumps(Attack(str(harm))))
-    with pytest.raises(ValueError, match='holds more than weights'):
+    with pytest.raises(ValueError, match=r'a pickle that `torch\.save` did not write'):
         read_checkpoint(str(path))
     assert not harm.exists()
 
@@ -154,13 +154,14 @@ def test_url_of_a_missing_file_is_named(server):
         read_checkpoint(f'{server}/absent.pth')
 
 
-def test_broken_download_says_where_it_is_kept(server, tmp_path):
-    whole = (tmp_path / 'whole.pth', tmp_path / 'www' / 'cut.pth')
-    saved(whole[0], Net().state_dict())
-    whole[1].write_bytes(whole[0].read_bytes()[:-100])
-    message = rf'cannot read {server}/cut\.pth \(its download is kept in {tmp_path}/hub/hub/check'
-    with pytest.raises(ValueError, match=message):
+def test_a_broken_download_is_not_kept(server, tmp_path):
+    whole, served = tmp_path / 'whole.pth', tmp_path / 'www' / 'cut.pth'
+    saved(whole, Net().state_dict())
+    served.write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf'truncated.*downloaded from {server}/cut\.pth; removed'):
         read_checkpoint(f'{server}/cut.pth')
+    served.write_bytes(whole.read_bytes())
+    assert read_state_dict(f'{server}/cut.pth').keys() == Net().state_dict().keys()
 
 
 def test_malicious_download_is_refused_and_runs_nothing(server, tmp_path):

@@ -1,0 +1,212 @@
+"""Everything in a checkpoint that a run resumes from fits the run, or the run stops."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from mmengine.hooks import EMAHook
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmkd.storage.checkpoint import (
+    CheckpointMismatchError,
+    assert_numbers,
+    hint,
+    is_sharded,
+    listed,
+    load_fitting,
+    state_dict_of,
+)
+
+# States of PyTorch's optimizers that have the shape of their parameter.
+STATES = ('momentum_buffer', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'exp_inf', 'square_avg')
+Rows = dict[str, list[str]]
+
+
+def check_resumed(
+    runner: Runner,
+    model: nn.Module,
+    checkpoint: Mapping[str, Any],
+    source: str,
+    *,
+    optimizer: bool = True,
+    schedulers: bool = True,
+) -> None:
+    """Compare a checkpoint with the run that resumes from it. Load the model's tensors.
+
+    Args:
+        runner: The run. Its optimizer and schedulers are built if they are not yet.
+        model: Its model, without a wrapper. FSDP's is not checked.
+        checkpoint: The file's content.
+        source: Name of the file, for errors.
+        optimizer: Whether the optimizer is resumed, too.
+        schedulers: Whether the parameter schedulers are resumed, too.
+
+    Raises:
+        CheckpointMismatchError: Lists what is missing, left over, of another shape or type, in the
+            model, its average (EMA), the optimizer and the schedulers. Names another teacher.
+        ValueError: If the file is no checkpoint of a run, or has NaN.
+    """
+    _check_progress(checkpoint, source)
+    if is_sharded(model):
+        return
+    state_dict = state_dict_of(checkpoint, source)
+    rows = load_fitting(model, state_dict)
+    rows['of another type'] = _other_types(model.state_dict(), state_dict)
+    note = hint(state_dict, model) if any(rows.values()) else ''
+    rows |= _ema_rows(runner, checkpoint)
+    if optimizer:
+        rows |= _optimizer_rows(runner, checkpoint)
+    if schedulers:
+        rows |= _scheduler_rows(runner, checkpoint)
+    rows |= _meta_rows(runner, model, checkpoint['meta'])
+    if any(rows.values()):
+        raise CheckpointMismatchError(
+            f'resume: {source} does not match the run{listed(rows)}{note}\nTo start a new run '
+            'from its weights, set load_from=PATH and resume=False.'
+        )
+    assert_numbers(state_dict, source)
+
+
+def _check_progress(checkpoint: Mapping[str, Any], source: str) -> None:
+    """Raise if the file does not say how far a run came."""
+    parts = ('meta', 'message_hub', 'state_dict')
+    missing = [part for part in parts if not isinstance(checkpoint.get(part), Mapping)]
+    if missing:
+        raise ValueError(
+            f'resume: expected a checkpoint of a run in {source}, it has no {missing}; to start '
+            'from its weights, set load_from=PATH and resume=False'
+        )
+    meta = checkpoint['meta']
+    for name in ('epoch', 'iter'):
+        value = meta.get(name)
+        if type(value) is not int or value < 0:
+            raise ValueError(f'resume: expected a count as meta.{name} in {source}, got {value!r}')
+    seed = meta.get('seed')
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
+        raise ValueError(f'resume: expected a number as meta.seed in {source}, got {seed!r}')
+    log = checkpoint['message_hub']
+    for name in ('log_scalars', 'runtime_info', 'resumed_keys'):
+        if not isinstance(log.get(name), Mapping):
+            raise ValueError(f'resume: expected a dict as message_hub.{name} in {source}')
+
+
+def _other_types(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> list[str]:
+    return [
+        f'{name}: the model has {own[name].dtype}, the file {value.dtype}'
+        for name, value in saved.items()
+        if name in own and own[name].dtype != value.dtype
+    ]
+
+
+def _ema_rows(runner: Runner, checkpoint: Mapping[str, Any]) -> Rows:
+    """Compare the average of the weights with that of the run's ``EMAHook``."""
+    averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+    saved = checkpoint.get('ema_state_dict')
+    if not averages and saved is None:
+        return {}
+    if saved is None:
+        return {'EMA': ['the run has an EMAHook, the file has no ema_state_dict']}
+    if not averages:
+        return {'EMA': ['the file has an ema_state_dict, the run has no EMAHook']}
+    own = averages[0].state_dict()
+    rows = [
+        *(f'{name}: missing in the file' for name in own.keys() - saved.keys()),
+        *(f'{name}: not in the run' for name in saved.keys() - own.keys()),
+        *(f'{name}: NaN' for name, value in saved.items() if _has_nan(value)),
+    ]
+    for name in own.keys() & saved.keys():
+        shape = getattr(saved[name], 'shape', None)
+        if shape != own[name].shape:
+            rows.append(f'{name}: the run has {tuple(own[name].shape)}, the file {shape}')
+    return {'EMA': rows}
+
+
+def _optimizer_rows(runner: Runner, checkpoint: Mapping[str, Any]) -> Rows:
+    wrapper = runner.optim_wrapper
+    if wrapper is None:
+        return {}
+    runner.optim_wrapper = wrapper = runner.build_optim_wrapper(wrapper)
+    saved = checkpoint.get('optimizer')
+    if saved is None:
+        remedy = 'best_* checkpoints have none, epoch_* and iter_* have one'
+        return {'optimizer': [f'missing in the file ({remedy})']}
+    if not isinstance(wrapper, OptimWrapperDict):
+        return {'optimizer': [*_state_rows(wrapper.optimizer, saved)]}
+    rows = [f'{name}: only on one side' for name in {*wrapper.keys()} ^ {*saved}]
+    for name, single in wrapper.items():
+        if name in saved:
+            rows += [f'{name}: {row}' for row in _state_rows(single.optimizer, saved[name])]
+    return {'optimizer': rows}
+
+
+def _state_rows(optimizer: torch.optim.Optimizer, saved: Any) -> Iterator[str]:
+    """Say what of one optimizer does not fit."""
+    if not isinstance(saved, Mapping) or not {'param_groups', 'state'} <= saved.keys():
+        yield f'expected param_groups and state, got {saved!r:.60}'
+        return
+    groups, old_groups = optimizer.param_groups, saved['param_groups']
+    if len(groups) != len(old_groups):
+        yield f'param_groups: the run has {len(groups)}, the file {len(old_groups)}'
+        return
+    owners: dict[Any, Tensor] = {}
+    for index, (group, old) in enumerate(zip(groups, old_groups, strict=True)):
+        if len(group['params']) != len(old['params']):
+            yield (
+                f'param_groups.{index}: the run has {len(group["params"])} parameters, the file '
+                f'{len(old["params"])}'
+            )
+        own_only, old_only = sorted(group.keys() - old.keys()), sorted(old.keys() - group.keys())
+        if own_only and old_only:
+            name = type(optimizer).__name__
+            yield f'param_groups.{index}: {name} has {own_only}, the file {old_only}'
+        owners |= dict(zip(old['params'], group['params'], strict=False))
+    for key, states in saved['state'].items():
+        if key not in owners:
+            yield f'state.{key}: of no parameter'
+            continue
+        for name, value in states.items():
+            own, shape = owners[key].shape, getattr(value, 'shape', None)
+            if name in STATES and value is not None and shape != own:
+                yield f'state.{key}.{name}: the run has {tuple(own)}, the file {shape}'
+            elif _has_nan(value):
+                yield f'state.{key}.{name}: NaN'
+
+
+def _scheduler_rows(runner: Runner, checkpoint: Mapping[str, Any]) -> Rows:
+    if runner.param_schedulers is None:
+        return {}
+    runner.param_schedulers = own = runner.build_param_scheduler(runner.param_schedulers)
+    saved = checkpoint.get('param_schedulers')
+    title = 'param_schedulers'
+    if saved is None:
+        return {title: ['missing in the file']} if own else {}
+    pairs = own if isinstance(own, dict) else {'': own}
+    old = saved if isinstance(saved, Mapping) else {'': saved}
+    rows = []
+    for name in pairs.keys() | old.keys():
+        ours, theirs = pairs.get(name, []), old.get(name, [])
+        if len(ours) != len(theirs):
+            rows.append(f'{name or "count"}: the run has {len(ours)}, the file {len(theirs)}')
+            continue
+        for index, (scheduler, state) in enumerate(zip(ours, theirs, strict=True)):
+            absent = sorted(scheduler.state_dict().keys() - {*state})
+            if absent:
+                rows.append(f'{name}{index}: {type(scheduler).__name__} needs {absent}')
+    return {title: rows}
+
+
+def _meta_rows(runner: Runner, model: nn.Module, meta: Mapping[str, Any]) -> Rows:
+    """Compare what a model says about itself beside its tensors, such as who its teacher is."""
+    rows: Rows = {}
+    for name, value in getattr(model, 'checkpoint_meta', dict)().items():
+        if name not in meta:
+            runner.logger.info(f'resume: the checkpoint does not say what its {name} was')
+        elif meta[name] != value:
+            rows[name] = [f"the run's {name} is {value}, the checkpoint's was {meta[name]}"]
+    return rows
+
+
+def _has_nan(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and bool(value.isnan().any())
