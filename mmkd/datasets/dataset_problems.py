@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from mmengine.fileio import load
 
+from mmkd.datasets.train_and_val import different_label
+
 
 def is_coco(dataset: Any) -> bool:
     """Whether a data set is COCO-style: it has categories and classes."""
@@ -22,10 +24,12 @@ def class_problem(dataset: Any) -> str | None:
             f'{dataset.ann_file}: metainfo.classes: expected a tuple of names, got the string '
             f'{classes!r}; write classes=({classes!r},)'
         )
-    # The data set has one id for each class in the file. If the counts agree, a large file need
-    # not be read again.
+    report = getattr(dataset, 'annotation_report', None)
     if len(dataset.cat_ids) == len(classes):
-        return None
+        if report is None:
+            return _order_problem(dataset)
+        if report.labels == tuple(classes):
+            return None
     categories = [category['name'] for category in _read_annotations(dataset)['categories']]
     missing = _missing_classes(classes, categories)
     if not missing:
@@ -50,7 +54,8 @@ def empty_problem(dataset: Any) -> str:
         counts = [f'{len(file.get(key, ()))} {key}' for key in ('images', 'annotations')]
         found += f' of {" and ".join(counts)}'
         settings['classes'] = dataset.metainfo['classes']
-        problem = class_problem(dataset)
+        report = getattr(dataset, 'annotation_report', None)
+        problem = class_problem(dataset) or (report and report.problem())
         hint = f'; {problem}' if problem else ''
     used = ', '.join(f'{key}={value!r}' for key, value in settings.items())
     return f'dataset: expected at least one image, but {found} with {used}{hint}'
@@ -90,6 +95,25 @@ def shorten(items: Sequence[str], limit: int) -> str:
     """Join the first ``limit`` items, and give the number of all if there are more."""
     rest = f', ... ({len(items)} in all)' if len(items) > limit else ''
     return ', '.join(items[:limit]) + rest
+
+
+def _order_problem(dataset: Any) -> str | None:
+    """Return why the labels of a data set that numbers the file's categories are not its classes.
+
+    Such data sets (LVIS) have ascending ids where the file lists the categories as published.
+    """
+    if [*dataset.cat_ids] == sorted(dataset.cat_ids):
+        return None
+    names = {each['id']: each['name'] for each in _read_annotations(dataset)['categories']}
+    found = [names.get(each) for each in dataset.cat_ids]
+    label = different_label(dataset.metainfo['classes'], found)
+    if label is None:
+        return None
+    return (
+        f'{dataset.ann_file}: expected the categories in the order of metainfo.classes, but label '
+        f'{label} is {found[label]!r} in the file and {dataset.metainfo["classes"][label]!r} in '
+        'metainfo; reorder the categories of the file'
+    )
 
 
 def _read_annotations(dataset: Any) -> dict:

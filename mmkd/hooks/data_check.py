@@ -126,6 +126,7 @@ def _coco_file_problems(name: str, dataset: Any, metrics: list[Any]) -> Iterator
     has_masks |= any('segm' in getattr(metric, 'metrics', ()) for metric in metrics)
     if problem := report.problem(has_masks):
         yield f'{dataset.ann_file}: {problem}'
+        return
     for warning in report.warnings():
         _warn(f'{name}: {dataset.ann_file}: {warning}')
     problem, most = size_problem(dataset)

@@ -1,6 +1,6 @@
 """Count the annotations from which a detector cannot learn."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +39,9 @@ class AnnotationReport:
         outside: Boxes that end outside of their image.
         unmasked: Annotations without a segmentation.
         repeated: Images whose file another image has as well.
-        hint: What the coordinates of the boxes seem to be instead.
+        hint: What boxes or categories seem to be instead of what they should be.
         files: The file names of the images.
+        labels: The name of the file's category for each label.
     """
 
     total: int
@@ -51,6 +52,7 @@ class AnnotationReport:
     repeated: Finding | None
     hint: str
     files: tuple[str, ...]
+    labels: tuple[str, ...]
 
     @property
     def lost_count(self) -> int:
@@ -67,7 +69,7 @@ class AnnotationReport:
         if has_masks and self.unmasked:
             return f'expected a segmentation in each annotation, got {self.unmasked}'
         if self.hint:
-            return f'expected boxes as [x, y, width, height] in pixels, got {self.hint}'
+            return self.hint
         if self.total and self.lost_count > self.total / 2:
             listed = '; '.join(map(str, self.lost))
             return (
@@ -79,16 +81,17 @@ class AnnotationReport:
         return ''
 
 
-def annotation_report(content: Mapping[str, Any], cat_ids: Collection) -> AnnotationReport:
+def annotation_report(content: Mapping[str, Any], cat_ids: Sequence) -> AnnotationReport:
     """Examine the content of a COCO file as MMDetection's ``CocoDataset`` reads it.
 
     Args:
         content: A file that :func:`mmkd.datasets.annotations.coco_file.read_coco` accepts.
-        cat_ids: Ids of the categories that are used.
+        cat_ids: Ids of the categories that are used, in the order of their labels.
     """
-    cat_ids = set(cat_ids)
+    category_names = {category['id']: category['name'] for category in content['categories']}
+    used = set(cat_ids)
     images = {image['id']: image for image in content['images']}
-    others = {category['id'] for category in content['categories']} - set(cat_ids)
+    others = set(category_names) - used
     annotations = [
         annotation
         for annotation in content.get('annotations', ())
@@ -113,13 +116,13 @@ def annotation_report(content: Mapping[str, Any], cat_ids: Collection) -> Annota
     crowds = np.array([bool(each.get('iscrowd')) for each in annotations], bool)
     start, end = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     flaws = {
-        'of no category of the file': np.array(
-            [each['category_id'] not in cat_ids for each in annotations], bool
+        'annotations of no category of the file': np.array(
+            [each['category_id'] not in used for each in annotations], bool
         ),
-        'of no image of the file': np.isinf(sizes[:, 0]),
-        'with a width or height below 1': (boxes[:, 2:] < 1).any(1),
-        'outside of their image': (np.minimum(end, sizes) - np.maximum(start, 0) <= 0).any(1),
-        'with an area of 0 or less': areas <= 0,
+        'annotations of no image of the file': np.isinf(sizes[:, 0]),
+        'boxes with a width or height below 1': (boxes[:, 2:] < 1).any(1),
+        'boxes outside of their image': (np.minimum(end, sizes) - np.maximum(start, 0) <= 0).any(1),
+        'annotations with an area of 0 or less': areas <= 0,
     }
     lost = np.zeros(len(annotations), bool)
     findings = []
@@ -132,30 +135,48 @@ def annotation_report(content: Mapping[str, Any], cat_ids: Collection) -> Annota
         total=len(annotations),
         crowds=int((crowds & ~lost).sum()),
         lost=tuple(each for each in findings if each),
-        outside=finding('with a box that ends outside of the image', outside),
+        outside=finding('boxes that end outside of their image', outside),
         unmasked=finding(
-            'without one', np.array([not each.get('segmentation') for each in annotations], bool)
+            'annotations without one',
+            np.array([not each.get('segmentation') for each in annotations], bool),
         ),
         repeated=_repeated(content['images'], names),
-        hint=_hint(boxes, end, sizes),
+        hint=_box_hint(boxes, end, sizes) or _category_hint(content, annotations),
         files=tuple(names),
+        labels=tuple(category_names[each] for each in cat_ids),
     )
 
 
-def _hint(boxes: np.ndarray, end: np.ndarray, sizes: np.ndarray) -> str:
+def _box_hint(boxes: np.ndarray, end: np.ndarray, sizes: np.ndarray) -> str:
     """What most boxes seem to be instead of [x, y, width, height] in pixels."""
     if not len(boxes):
         return ''
+    expected = 'expected boxes as [x, y, width, height] in pixels, got'
     if ((boxes >= 0) & (boxes <= 1)).all(1).mean() > 0.5:
-        return f'most within [0, 1], relative to the image, such as {boxes[0].tolist()}'
+        return f'{expected} most within [0, 1], relative to the image, such as {boxes[0].tolist()}'
     beyond = (end > sizes + TOLERANCE).any(1)
     corners = (boxes[:, 2:] > boxes[:, :2]).all(1)
-    # Hardly any true data set has only boxes that are longer than their distance to the corner.
+    # In hardly any data set are nearly all boxes longer than their distance to the image's corner.
     if corners.mean() > 0.95 and beyond.mean() > 0.1:
         return (
-            f'{int(beyond.sum())} of {len(boxes)} that end outside of their images, such as '
-            f'{boxes[beyond][0].tolist()}: they seem to be corners [x1, y1, x2, y2]'
+            f'{expected} {int(beyond.sum())} of {len(boxes)} that end outside of their images, '
+            f'such as {boxes[beyond][0].tolist()}: they seem to be corners [x1, y1, x2, y2]'
         )
+    return ''
+
+
+def _category_hint(content: Mapping[str, Any], annotations: Sequence[Mapping]) -> str:
+    """Whether annotations count categories from another number than the file."""
+    known = {category['id'] for category in content['categories']}
+    used = {annotation['category_id'] for annotation in annotations}
+    if not all(isinstance(each, int) for each in known | used) or used <= known:
+        return ''
+    for step in (-1, 1):
+        if used <= {each + step for each in known}:
+            return (
+                f'expected the ids of categories ({min(known)} to {max(known)}) in annotations, '
+                f'got {min(used)} to {max(used)}: they seem to be shifted by {step}'
+            )
     return ''
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ OTHER_FORMATS = {
     b'<': 'XML or HTML; convert it to COCO',
 }
 LARGEST = 1e12
+MAX_DEPTH = 3000
 
 
 def read_coco(path: str | os.PathLike, name: str | None = None) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def read_coco(path: str | os.PathLike, name: str | None = None) -> dict[str, Any
         raise ValueError(f'annotations: expected a COCO file, got the folder {name}')
     data = Path(path).read_bytes()
     try:
-        content = json.loads(data.decode())
+        content = _parse(data.decode())
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f'annotations: expected COCO annotations (JSON) in {name}, got {_format(data, error)}'
@@ -83,6 +85,16 @@ def check_coco(content: Any, name: str) -> None:
         raise ValueError(f'annotations: expected at least one category in {name}, got none')
 
 
+def _parse(text: str) -> Any:
+    # MMRazor raises Python's limit so far that deeply nested text would end the process.
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(limit, MAX_DEPTH))
+    try:
+        return json.loads(text)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def _format(data: bytes, error: Exception) -> str:
     if not data.strip():
         return f'an empty file ({len(data)} bytes)'
@@ -91,7 +103,7 @@ def _format(data: bytes, error: Exception) -> str:
             return what
     if isinstance(error, UnicodeDecodeError):
         return f'bytes that are no UTF-8 text ({error.reason} at byte {error.start})'
-    if isinstance(error, json.JSONDecodeError) and error.pos >= len(data.decode().rstrip()) - 1:
+    if data.lstrip().startswith((b'{', b'[')) and not data.rstrip().endswith((b'}', b']')):
         return f'a file that ends too early ({len(data)} bytes): {error}'
     return f'other text: {error}'
 

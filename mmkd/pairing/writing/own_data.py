@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.fileio import load
 
+from mmkd.datasets.annotations.coco_file import read_coco
 from mmkd.pairing.inspection.model_kind import has_masks, is_classifier
+from mmkd.pairing.writing.class_folders import class_folders, image_files, left_out
 from mmkd.pairing.writing.config_text import Expression
 from mmkd.pairing.writing.settings import Settings
+from mmkd.pairing.writing.validation_split import split_coco, split_files
 
 # A folder, or for each split an annotation file and its images (a folder of classes).
 Data = str | os.PathLike | Mapping[str, Any]
@@ -31,11 +34,37 @@ IMAGES = ('{}', '{}2017', 'images/{}', 'images', '.')
 SPLITS = dict(train=('train',), val=('val', 'valid'))
 
 
-def data_settings(cfg: Config, data: Data) -> tuple[Settings, list[str]]:
-    """Return settings that put your data in place of a config's, and the names of the classes.
+@dataclass(frozen=True)
+class OwnData:
+    """Your data in place of a config's.
 
-    The config keeps its transforms, and evaluates on the validation data for ``test``, too. Without
-    validation data it does not evaluate.
+    Attributes:
+        settings: Settings of loaders and evaluators.
+        classes: Names of the classes.
+        decisions: Topic and text of each decision.
+        files: Files that the settings name and that are not there yet, with their text.
+    """
+
+    settings: Settings
+    classes: list[str]
+    decisions: list[tuple[str, str]]
+    files: dict[Path, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """One of the data sets: what it is read from, and its classes."""
+
+    source: str
+    classes: list[str]
+    dataset: Settings
+    content: Any
+
+
+def data_settings(cfg: Config, data: Data, folder: Path) -> OwnData:
+    """Put your data in place of a config's.
+
+    The config keeps its transforms, and evaluates on the validation data for ``test``, too.
 
     Args:
         cfg: Config of the student's training.
@@ -43,41 +72,59 @@ def data_settings(cfg: Config, data: Data) -> tuple[Settings, list[str]]:
             in ``train/`` and ``val/``; or ``annotations/`` beside the images), or
             ``dict(train=(annotations, images), val=(annotations, images))``. For classifiers a
             folder with ``train/CLASS/...`` and ``val/CLASS/...``, or ``dict(train=folder,
-            val=folder)``. ``val`` may be missing.
+            val=folder)``. Without ``val``, a tenth of the training images is held out, the same in
+            each run. ``val=None`` asks for no validation; beside a folder,
+            ``dict(root=folder, val=None)``.
+        folder: Folder of the run, for lists of held-out images.
 
     Raises:
         FileNotFoundError: If a file or folder is missing.
-        ValueError: If there are no classes, those of the splits differ, or the config's data set
-            cannot be replaced.
+        ValueError: If there are no classes, those of the splits differ, an annotation file cannot
+            be read, or the config's data set cannot be replaced.
     """
     make = _class_folders if is_classifier(cfg) else _coco
-    splits = _given(data) if isinstance(data, Mapping) else _found(cfg, Path(data))
-    classes, dataset = make('train', splits['train'])
-    settings = _loader(cfg, 'train', dataset)
-    if 'val' not in splits:
-        stages = ('val', 'test')
-        parts = ('dataloader', 'cfg', 'evaluator')
-        return settings | {f'{s}_{part}': None for s in stages for part in parts}, classes
-    val_classes, dataset = make('val', splits['val'])
-    if is_classifier(cfg) and val_classes != classes:
+    splits = _given(cfg, data) if isinstance(data, Mapping) else _found(cfg, Path(data))
+    train = make('train', splits['train'])
+    classes = train.classes
+    decisions = [('data', f'{len(classes)} classes: {", ".join(classes)}')]
+    if is_classifier(cfg) and (text := left_out(Path(train.source), classes)):
+        decisions.append(('data', text))
+    if splits.get('val', '') is None:
+        decisions.append(('validation', 'none, as val=None asks'))
+        stages, parts = ('val', 'test'), ('dataloader', 'cfg', 'evaluator')
+        none: Settings = {f'{stage}_{part}': None for stage in stages for part in parts}
+        return OwnData(_loader(cfg, 'train', train.dataset) | none, classes, decisions)
+    files: dict[Path, str] = {}
+    if 'val' in splits:
+        val = make('val', splits['val'])
+    else:
+        train, val, count = _held_out(cfg, train, folder.resolve(), files)
+        decisions.append(
+            (
+                'validation',
+                f'{count} training images are held out, as there is no validation data: '
+                f'{val.dataset["ann_file"]}; val=None trains on all',
+            )
+        )
+    if is_classifier(cfg) and val.classes != classes:
         raise ValueError(
             f'data: expected the same class folders in train and val, got {classes} and '
-            f'{val_classes}'
+            f'{val.classes}'
         )
-    if missing := [name for name in classes if name not in val_classes]:
+    if missing := [name for name in classes if name not in val.classes]:
         raise ValueError(
-            f'data: expected the categories of the training in {splits["val"][0]}, it lacks '
-            f'{missing}'
+            f'data: expected the categories of the training in {val.source}, it lacks {missing}'
         )
-    dataset['metainfo'] = dict(classes=tuple(classes))
-    settings |= _loader(cfg, 'val', dataset)
+    settings = _loader(cfg, 'train', train.dataset)
+    val.dataset['metainfo'] = dict(classes=tuple(classes))
+    settings |= _loader(cfg, 'val', val.dataset)
     # MMEngine accepts `_delete_` only where there is something to delete.
     old = {} if cfg.get('val_evaluator') is None else dict(_delete_=True)
-    settings['val_evaluator'] = old | _evaluator(cfg, dataset, len(classes))
+    settings['val_evaluator'] = old | _evaluator(cfg, val.dataset, len(classes))
     settings |= {f'test_{p}': Expression(f'val_{p}') for p in ('dataloader', 'evaluator')}
     if 'num_classes' in (cfg.get('data_preprocessor') or {}):
         settings['data_preprocessor'] = dict(num_classes=len(classes))
-    return settings, classes
+    return OwnData(settings, classes, decisions, files)
 
 
 def class_overrides(model: Any, num_classes: int) -> Settings:
@@ -113,11 +160,13 @@ def _class_counts(config: Any, num_classes: int) -> Settings:
     return found
 
 
-def _given(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The splits that the caller named."""
-    if 'train' not in data or set(data) - set(SPLITS):
+def _given(cfg: Config, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The splits that the caller named. None for ``val`` asks for no validation."""
+    if set(data) == {'root', 'val'} and data['val'] is None:
+        return _found(cfg, Path(data['root'])) | dict(val=None)
+    if data.get('train') is None or set(data) - set(SPLITS):
         raise ValueError(f"data: expected the keys 'train' and perhaps 'val', got {[*data]}")
-    return {split: value for split, value in data.items() if value is not None}
+    return dict(data)
 
 
 def _found(cfg: Config, root: Path) -> dict[str, Any]:
@@ -146,7 +195,7 @@ def _annotated(root: Path, names: Sequence[str]) -> tuple[Path, Path] | None:
         file = next((file for file in files if file.is_file()), None)
         if file is None:
             continue
-        images = load(str(file)).get('images') or [dict(file_name='')]
+        images = read_coco(file)['images'] or [dict(file_name='')]
         folders = [root / pattern.format(name) for pattern in IMAGES]
         for folder in folders:
             if (folder / images[0]['file_name']).exists():
@@ -159,48 +208,68 @@ def _annotated(root: Path, names: Sequence[str]) -> tuple[Path, Path] | None:
     return None
 
 
-def _coco(split: str, given: Any) -> tuple[list[str], Settings]:
-    """The categories of annotations, and the data set."""
-    if isinstance(given, str | os.PathLike) or len(given) != 2:
+def _coco(split: str, given: Any) -> _Split:
+    """The data set of COCO annotations."""
+    if isinstance(given, str | os.PathLike) or not isinstance(given, Sequence) or len(given) != 2:
         raise ValueError(
             f'data[{split!r}]: expected (annotation file, folder of images) for a detector, got '
             f'{given!r}'
         )
     ann_file, images = map(Path, given)
-    if not ann_file.is_file():
+    if not ann_file.exists():
         raise FileNotFoundError(f'data[{split!r}]: no such file: {ann_file}')
     if not images.is_dir():
         raise FileNotFoundError(f'data[{split!r}]: no such folder: {images}')
-    content = load(str(ann_file), file_format='json')
-    categories = content.get('categories') if isinstance(content, Mapping) else None
-    if not categories:
+    content = read_coco(ann_file)
+    classes = [category['name'] for category in content['categories']]
+    if repeated := sorted({name for name in classes if classes.count(name) > 1}):
         raise ValueError(
-            f'data[{split!r}]: expected COCO annotations with `categories` in {ann_file}'
+            f'data[{split!r}]: expected categories with different names in {ann_file}, got '
+            f'{repeated} several times'
         )
-    classes = [category['name'] for category in categories]
-    return classes, dict(
+    dataset = dict(
         type='CocoDataset',
         ann_file=str(ann_file.resolve()),
         data_prefix=dict(img=f'{images.resolve()}/'),
         metainfo=dict(classes=tuple(classes)),
         **(dict(filter_cfg=FILTER) if split == 'train' else dict(test_mode=True)),
     )
+    return _Split(str(ann_file), classes, dataset, content)
 
 
-def _class_folders(split: str, given: Any) -> tuple[list[str], Settings]:
-    """The names of the folders of classes, and the data set."""
+def _class_folders(split: str, given: Any) -> _Split:
+    """The data set of a folder for each class."""
     if not isinstance(given, str | os.PathLike):
         raise ValueError(
             f'data[{split!r}]: expected a folder of classes for a classifier, got {given!r}'
         )
     root = Path(given)
-    if not root.is_dir():
-        raise FileNotFoundError(f'data[{split!r}]: no such folder: {root}')
-    classes = sorted(path.name for path in root.iterdir() if path.is_dir())
-    if not classes:
-        raise ValueError(f'data[{split!r}]: expected a folder for each class in {root}, got none')
+    classes = class_folders(f'data[{split!r}]', root)
     metainfo = dict(classes=tuple(classes))
-    return classes, dict(type='CustomDataset', data_prefix=str(root.resolve()), metainfo=metainfo)
+    dataset = dict(type='CustomDataset', data_prefix=str(root.resolve()), metainfo=metainfo)
+    return _Split(str(root), classes, dataset, None)
+
+
+def _held_out(
+    cfg: Config, train: _Split, folder: Path, files: dict[Path, str]
+) -> tuple[_Split, _Split, str]:
+    """Split the training data in two. The lists of their images go into ``files``."""
+    if is_classifier(cfg):
+        images = image_files(Path(train.source), train.classes)
+        *texts, count = split_files(*zip(*images, strict=True))
+        kind = 'txt'
+    else:
+        *texts, count = split_coco(train.content)
+        kind = 'json'
+    parts = []
+    for split, text in zip(('train', 'val'), texts, strict=True):
+        path = folder / f'{split}_images.{kind}'
+        files[path] = text
+        dataset = {**train.dataset, 'ann_file': str(path)}
+        if split == 'val' and dataset.pop('filter_cfg', None):
+            dataset['test_mode'] = True
+        parts.append(_Split(str(path), train.classes, dataset, None))
+    return parts[0], parts[1], count
 
 
 def _loader(cfg: Config, stage: str, dataset: Settings) -> Settings:
