@@ -5,14 +5,28 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmkd.api.sources import Files, Model, Source, model_settings, read_source
+from mmkd.api.dry_run import take_a_step
+from mmkd.api.run_settings import (
+    Launcher,
+    batch_settings,
+    epoch_length,
+    seed_settings,
+    tensorboard_settings,
+)
+from mmkd.api.sources import (
+    Files,
+    Model,
+    Source,
+    model_settings,
+    plain_settings,
+    read_source,
+)
 from mmkd.models.heads import classifying_heads
 from mmkd.pairing import default_size, trace
 from mmkd.pairing.inspection.head_classes import classes_of
@@ -20,16 +34,21 @@ from mmkd.pairing.inspection.model_kind import has_masks
 from mmkd.pairing.methods import Pair, choose_method
 from mmkd.pairing.methods.method_options import set_options
 from mmkd.pairing.writing.config_text import Expression, assignments, docstring
-from mmkd.pairing.writing.own_data import Data, data_settings
+from mmkd.pairing.writing.own_data import Data, OwnData, data_settings
 from mmkd.pairing.writing.resizing import as_size, size_settings
-from mmkd.pairing.writing.runtime import mixed_precision, runtime_settings, scaled_learning_rate
-from mmkd.pairing.writing.schedule import epoch_settings, late_hooks
+from mmkd.pairing.writing.runtime import mixed_precision, runtime_settings
+from mmkd.pairing.writing.schedule import (
+    checked_epochs,
+    counts_iterations,
+    epoch_hooks,
+    epoch_settings,
+    plain_hooks,
+)
 from mmkd.pairing.writing.settings import Settings, merge, nested
-from mmkd.registry import MODELS
 from mmkd.storage.atomic_write import save_atomically, write_atomically
 
-Launcher = Literal['none', 'pytorch', 'slurm', 'mpi']
 Decisions = list[tuple[str, str]]
+STUDENT = 'student'  # the method of the student alone
 # Settings that stand before the data sets which use them.
 PIPELINES = ('_pipeline', '_images')
 
@@ -39,6 +58,8 @@ class Plan:
     """A distillation that is decided, but not written yet.
 
     Attributes:
+        method: The method; ``'student'`` trains the student alone.
+        seed: The run's seed. None leaves it to the config.
         path: Where :meth:`write` puts the config.
         text: The config file.
         decisions: Topic and text of each decision.
@@ -48,6 +69,8 @@ class Plan:
         dist_cfg: Arguments of MMEngine's ``init_dist``.
     """
 
+    method: str
+    seed: int | None
     path: Path
     text: str
     decisions: Decisions
@@ -80,15 +103,22 @@ class Plan:
                 save_atomically(dict(state_dict=content), path)
         return self.path
 
-    def check(self) -> None:
-        """Build what the written config describes, the teacher with its weights.
+    def check(self) -> str:
+        """Take one training step and predict one validation batch, in a temporary folder.
+
+        This finds what stops a run at its start: settings, images, annotations and losses that do
+        not fit. Weights that would have to be downloaded are random, and so are those of a teacher
+        whose checkpoint is not there yet.
+
+        Returns:
+            What was done, and which weights were random.
 
         Raises:
+            FileNotFoundError: If an image or a file is missing.
+            FloatingPointError: If a loss is not finite.
             ValueError: If something does not fit.
         """
-        cfg = Config.fromfile(self.path)
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-            MODELS.build(cfg.model)
+        return take_a_step(self.path)
 
 
 def plan(
@@ -107,6 +137,8 @@ def plan(
     amp: bool = False,
     auto_scale_lr: bool = False,
     evaluate_teacher: bool = True,
+    seed: int | None = None,
+    tensorboard: bool = False,
     launcher: Launcher = 'none',
 ) -> Plan:
     """Decide how a student is distilled, without training it.
@@ -114,7 +146,9 @@ def plan(
     Both models run once on a black image. Their outputs tell which levels, features or logits the
     method compares. Nothing is written before :meth:`Plan.write`.
 
-    The arguments are those of :func:`mmkd.distill`, which documents them.
+    The arguments are those of :func:`mmkd.distill`, which documents them, for one method and one
+    seed. The method ``'student'`` plans the training of the student alone. A teacher's checkpoint
+    may be missing until the training starts.
 
     Returns:
         The decisions and the text of the config.
@@ -132,83 +166,133 @@ def plan(
         ... )  # doctest: +SKIP
         >>> print(plan)  # doctest: +SKIP
     """
-    student_source, teacher_source = (
-        read_source('student', student),
-        read_source('teacher', teacher),
-    )
+    student_source = read_source('student', student)
+    teacher_source = read_source('teacher', teacher)
     base = student_source.config
-    method, fit = choose_method(method, base, teacher_source.config)
-    run = Path(work_dir) / f'{method}_{teacher_source.name}_{student_source.name}'
+    alone = method == STUDENT
+    if not alone:
+        method, fit = choose_method(method, base, teacher_source.config)
+    networks = [student_source] if alone else [teacher_source, student_source]
+    names = [str(method), *(source.name for source in networks)]
+    run = Path(work_dir) / '_'.join(
+        [*names, *_given_names(data, epochs, image_size, batch_size, seed)]
+    )
     files = Files(run)
     given = nested(options or {})
     distiller_options = given.get('model', {}).pop('distiller', {})
 
-    settings, classes = data_settings(base, data) if data is not None else ({}, [])
-    decisions = [('data', f'{len(classes)} classes: {", ".join(classes)}')] if classes else []
+    own = OwnData({}, [], []) if data is None else data_settings(base, data, run)
+    settings, classes, decisions = own.settings, own.classes, [*own.decisions]
+    files.content.update(own.files)
     size, hooks = None, None
     if image_size is not None:
         size = as_size(image_size)
         resized, hooks, changes = size_settings(base, size)
         merge(settings, resized)
         decisions += [('image size', text) for text in changes]
-    merge(settings, _schedule(base, run, epochs, batch_size, amp, auto_scale_lr))
-    if late := late_hooks(base, epochs):
-        decisions.append(('schedule', f'never reached in {epochs} epochs: {late}'))
-    model = model_settings(student_source, teacher_source, files, teacher_checkpoint, classes)
-    merge(model, given.pop('model', {}))
+    merge(settings, dict(work_dir=str(run)))
+    if base.get('load_from'):
+        settings['load_from'] = None  # these are the student's weights, not the distillation's
+    changed, rates = batch_settings(base, batch_size, auto_scale_lr, given, launcher)
+    merge(settings, changed)
+    decisions += [('lr', text) for text in rates]
+    if epochs is not None or data is not None or batch_size is not None:
+        changed, hooks, changes = _schedule(
+            base, epochs, hooks, {**settings, **given}, own.files, launcher
+        )
+        merge(settings, changed)
+        decisions += [('schedule', text) for text in changes]
+    if amp:
+        if get_device() == 'cpu':
+            raise ValueError('amp: expected a GPU, this machine has none')
+        merge(settings, mixed_precision(base))
+    if seed is not None:
+        merge(settings, seed_settings(seed, given))
+    if tensorboard:
+        merge(settings, tensorboard_settings(base))
 
-    built = [student_source.build(model['architecture']), teacher_source.build(model['teacher'])]
-    reason = _why_teacher_is_not_evaluated(
-        {**base, **settings, **given}, student_source, teacher_source, built
-    )
-    if reason and evaluate_teacher:
-        decisions.append(('evaluation', reason))
-    evaluate_teacher = evaluate_teacher and not reason
-    merge(settings, runtime_settings(base, changed_hooks=hooks, evaluate_teacher=evaluate_teacher))
-    merge(settings, given)
-
-    calls = [trace(each, default_size(base, size)) for each in built]
-    fitted = fit(Pair(calls[0], calls[1], (classes_of(built[0]), classes_of(built[1]))))
-    distiller = copy.deepcopy(fitted.distiller)
-    set_options(distiller['losses'], method_options or {})
-    merge(distiller, distiller_options)
-    merge(model, {**fitted.model, 'distiller': Expression('distiller')})
-    title = f'{method}: {teacher_source.name} teaches {student_source.name}.'
-    settings = dict(distiller=distiller, model=model, **settings)
-    text = _text(title, fitted.decisions, files.config(student_source), settings)
+    if alone:
+        model = plain_settings(student_source, files, classes, given.pop('model', {}))
+        merge(settings, runtime_settings(base, changed_hooks=hooks))
+        merge(settings, given)
+        settings = dict(model=model, **settings)
+        fitted_decisions: Decisions = [('student', f'{student_source.name} alone')]
+    else:
+        model = model_settings(student_source, teacher_source, files, teacher_checkpoint, classes)
+        merge(model, given.pop('model', {}))
+        built = [
+            student_source.build(model['architecture']),
+            teacher_source.build(model['teacher']),
+        ]
+        reason = _why_teacher_is_not_evaluated(
+            {**base, **settings, **given}, student_source, teacher_source, built
+        )
+        if reason and evaluate_teacher:
+            decisions.append(('evaluation', reason))
+        evaluate_teacher = evaluate_teacher and not reason
+        merge(
+            settings,
+            runtime_settings(base, changed_hooks=hooks, evaluate_teacher=evaluate_teacher),
+        )
+        merge(settings, given)
+        calls = [trace(each, default_size(base, size)) for each in built]
+        fitted = fit(Pair(calls[0], calls[1], (classes_of(built[0]), classes_of(built[1]))))
+        distiller = copy.deepcopy(fitted.distiller)
+        set_options(distiller['losses'], method_options or {})
+        merge(distiller, distiller_options)
+        merge(model, {**fitted.model, 'distiller': Expression('distiller')})
+        settings = dict(distiller=distiller, model=model, **settings)
+        fitted_decisions = fitted.decisions
+    title = f'{method}: {" teaches ".join(source.name for source in networks)}.'
+    text = _text(title, fitted_decisions, files.config(student_source), settings)
     return Plan(
+        method=str(method),
+        seed=seed,
         path=run.with_name(f'{run.name}.py'),
         text=text,
-        decisions=[*fitted.decisions, *decisions],
+        decisions=[*fitted_decisions, *decisions],
         work_dir=run,
         files=files.content,
         dist_cfg=(base.get('env_cfg') or {}).get('dist_cfg') or {},
     )
 
 
+def _given_names(
+    data: Data | None,
+    epochs: int | None,
+    image_size: int | Sequence[int] | None,
+    batch_size: int | None,
+    seed: int | None,
+) -> list[str]:
+    """What the caller gave, for the name of the run's folder."""
+    folder = data.get('root') if isinstance(data, Mapping) else data
+    names = [] if folder is None else [Path(folder).resolve().name]
+    if image_size is not None:
+        names.append('x'.join(map(str, [*dict.fromkeys(as_size(image_size))])))
+    names += [] if epochs is None else [f'{epochs}e']
+    names += [] if batch_size is None else [f'b{batch_size}']
+    return names + ([] if seed is None else [f'seed{seed}'])
+
+
 def _schedule(
     base: Config,
-    run: Path,
     epochs: int | None,
-    batch_size: int | None,
-    amp: bool,
-    auto_scale_lr: bool,
-) -> Settings:
-    """Where the run is, how long it trains, and how."""
-    settings: Settings = dict(work_dir=str(run))
-    if base.get('load_from'):
-        settings['load_from'] = None  # these are the student's weights, not the distillation's
+    hooks: list[dict] | None,
+    settings: Settings,
+    files: Mapping[Path, str],
+    launcher: Launcher,
+) -> tuple[Settings, list[dict] | None, list[str]]:
+    """The schedule's settings, the custom hooks if they are changed, and the changes as text."""
     if epochs is not None:
-        settings |= epoch_settings(base, epochs)
-    if batch_size is not None:
-        settings['train_dataloader'] = dict(batch_size=batch_size)
-    if amp:
-        if get_device() == 'cpu':
-            raise ValueError('amp: expected a GPU, this machine has none')
-        settings |= mixed_precision(base)
-    if auto_scale_lr:
-        settings |= scaled_learning_rate(base)
-    return settings
+        checked_epochs(base, epochs)
+    length = epoch_length(base, settings, launcher, files) if counts_iterations(base) else None
+    changed, changes = epoch_settings(base, epochs, length)
+    if epochs is not None:
+        before = plain_hooks(base) if hooks is None else hooks
+        after, more = epoch_hooks(before, base.train_cfg.max_epochs, epochs)
+        hooks = hooks if after == before else after
+        changes += more
+    return changed, hooks, changes
 
 
 def _why_teacher_is_not_evaluated(

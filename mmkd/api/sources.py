@@ -15,7 +15,7 @@ from mmkd.api.running import load_config
 from mmkd.models.building import build_model
 from mmkd.pairing.writing.config_text import assignments
 from mmkd.pairing.writing.own_data import class_overrides
-from mmkd.pairing.writing.settings import Settings
+from mmkd.pairing.writing.settings import Settings, merge, without_scope
 from mmkd.teachers.frozen_teacher import ARGUMENTS
 
 Model: TypeAlias = str | Path | Config | nn.Module
@@ -142,17 +142,9 @@ def model_settings(
     """Return the settings of the algorithm with teacher and student.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
         ValueError: If the teacher has no weights, or two.
     """
-    architecture: Settings = dict(cfg_path=files.config(student))
-    start = student.config.get('load_from')
-    if student.state_dict is not None:
-        start = files.checkpoint(student)
-    if start:
-        architecture['init_cfg'] = dict(type='Pretrained', checkpoint=start)
-    if classes:
-        architecture |= class_overrides(student.config.model, len(classes))
+    architecture = dict(cfg_path=files.config(student), **_student_changes(student, files, classes))
     checkpoint = _teacher_checkpoint(teacher, files, teacher_checkpoint)
     return dict(
         _delete_=True,
@@ -160,6 +152,37 @@ def model_settings(
         architecture=architecture,
         teacher=dict(cfg_path=files.config(teacher), checkpoint=checkpoint),
     )
+
+
+def _student_changes(student: Source, files: Files, classes: Sequence[str]) -> Settings:
+    """What the run changes in the student's model: its start and its classes."""
+    start = student.config.get('load_from')
+    if student.state_dict is not None:
+        start = files.checkpoint(student)
+    changes: Settings = {}
+    if start:
+        changes['init_cfg'] = dict(type='Pretrained', checkpoint=start)
+    return changes | (class_overrides(student.config.model, len(classes)) if classes else {})
+
+
+def plain_settings(
+    student: Source, files: Files, classes: Sequence[str], options: Settings
+) -> Settings:
+    """Return the settings of the student alone, whole: a child config cannot merge into lists.
+
+    Args:
+        student: The student.
+        files: Where the weights of a built student go.
+        classes: Names of the classes of your data.
+        options: Nested settings of the distillation's ``model``; those of its ``architecture``
+            belong to the student.
+    """
+    changes = _student_changes(student, files, classes)
+    merge(changes, options.get('architecture', {}))
+    changed = Config(dict(model=copy.deepcopy(student.config.model)))
+    changed.merge_from_dict(dict(model=changes))
+    scope = student.config.get('default_scope')
+    return dict(_delete_=True, **without_scope(changed.model.to_dict(), scope))
 
 
 def _teacher_checkpoint(teacher: Source, files: Files, given: str | Path | None) -> str:
@@ -173,6 +196,4 @@ def _teacher_checkpoint(teacher: Source, files: Files, given: str | Path | None)
         return files.checkpoint(teacher)
     if '://' in str(given):
         return str(given)
-    if not Path(str(given)).is_file():
-        raise FileNotFoundError(f'teacher_checkpoint: no such file: {given}')
     return str(Path(str(given)).resolve())

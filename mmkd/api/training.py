@@ -1,5 +1,6 @@
-"""Distill a student: plan, train, export."""
+"""Distill a student: plan, train, export, compare."""
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,33 +8,35 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
-from mmengine.hooks import Hook
-from mmengine.runner import Runner, find_latest_checkpoint
 
-from mmkd.api.planning import Launcher, plan
-from mmkd.api.running import build_runner, close_process_group, train
+from mmkd.api.comparing import compare
+from mmkd.api.planning import STUDENT, Plan, plan
+from mmkd.api.records import HistoryHook, Metrics, Record, checkpoints_in
+from mmkd.api.run_settings import Launcher, checked_seeds
+from mmkd.api.running import build_runner, close_process_group, load_config, train
 from mmkd.api.sources import Model
 from mmkd.exporting import export
 from mmkd.hooks import TeacherEvaluationHook
 from mmkd.pairing.writing.own_data import Data
-
-Metrics = dict[str, Any]
+from mmkd.storage.latest_checkpoint import latest_checkpoint
 
 
 @dataclass(frozen=True)
-class Result:
-    """A finished distillation.
+class StudentRun:
+    """A trained student.
 
     Attributes:
         config: The config that was trained.
         config_path: Its file, for ``mmkd train``.
         checkpoint: The exported student: a plain checkpoint of MMDetection or MMPretrain. Its plain
-            config lies beside it.
+            config lies beside it. For the student alone this is the run's last checkpoint.
         metrics: The metrics of the last validation by ``'student'``, and those of the teacher by
             ``'teacher'``. They are empty without validation, or if the teacher was not evaluated.
-        history: The student's metrics and the ``'epoch'`` of each validation.
+        history: The student's metrics, the ``'epoch'`` and the ``'iteration'`` of each validation.
         work_dir: Folder of logs and checkpoints.
         decisions: Topic and text of what was decided.
+        method: The method; ``'student'`` for the student alone.
+        seed: The seed; None if the call gave none.
     """
 
     config: Config = field(repr=False)
@@ -43,16 +46,23 @@ class Result:
     history: list[Metrics] = field(repr=False)
     work_dir: Path
     decisions: list[tuple[str, str]] = field(repr=False)
+    method: str
+    seed: int | None
 
 
-class _HistoryHook(Hook):
-    """Keeps the metrics of each validation."""
+@dataclass(frozen=True)
+class Result(StudentRun):
+    """A finished distillation: its first student, and all runs of several.
 
-    def __init__(self) -> None:
-        self.history: list[Metrics] = []
+    Attributes:
+        runs: All runs, also of the student alone.
+        table: The runs as a Markdown table; empty without validation.
+        findings: What each gain over the student alone shows, in a sentence.
+    """
 
-    def after_val_epoch(self, runner: Runner, metrics: Metrics | None = None) -> None:
-        self.history.append(dict(epoch=runner.epoch, **(metrics or {})))
+    runs: list[StudentRun] = field(repr=False)
+    table: str = field(repr=False)
+    findings: list[str] = field(repr=False)
 
 
 def distill(
@@ -60,7 +70,7 @@ def distill(
     teacher: Model,
     student: Model,
     teacher_checkpoint: str | Path | None = None,
-    method: str | None = None,
+    method: str | Sequence[str] | None = None,
     data: Data | None = None,
     epochs: int | None = None,
     image_size: int | Sequence[int] | None = None,
@@ -71,13 +81,22 @@ def distill(
     amp: bool = False,
     auto_scale_lr: bool = False,
     evaluate_teacher: bool = True,
+    seeds: int | Sequence[int] | None = None,
+    baseline: bool = False,
+    resume: bool = False,
+    tensorboard: bool = False,
     launcher: Launcher = 'none',
 ) -> Result:
     """Train a student with its teacher, and export it as a plain model.
 
     Writes the config ``WORK_DIR/METHOD_TEACHER_STUDENT.py`` and runs it in the folder of the same
-    name. The config inherits data and schedule from the student's config; edit it and run it again
-    with ``mmkd train``.
+    name. The name goes on with what you give of data, image size, epochs, batch size and seed:
+    ``..._pets_640_12e_b8_seed0``. The config inherits data and schedule from the student's config;
+    edit it and run it again with ``mmkd train``.
+
+    Nothing is trained twice or overwritten: the same call again returns the results of finished
+    runs. Several methods, seeds or a baseline are trained one after the other and compared in a
+    table.
 
     Args:
         teacher: The teacher: the path of a config (``'mmdet::...'`` or ``'mmpretrain::...'`` for
@@ -89,16 +108,18 @@ def distill(
         method: For detectors ``'pcka'`` (default), ``'pcka-mimic'``, ``'mimic'``, ``'pkd'``,
             ``'cwd'``, ``'rcka'``, ``'fkd'``, ``'cckd'``, ``'dlkd'`` or ``'cmkd'``. For classifiers
             ``'kd'`` (default), ``'dkd'``, ``'dist'``, ``'rkd'``, ``'rcka'``, ``'fkd'``, ``'cckd'``,
-            ``'cmkd'`` or ``'dlkd'``.
+            ``'cmkd'`` or ``'dlkd'``. Several are compared.
         data: Your data. For detectors a folder with COCO annotations: ``train.json`` and
             ``val.json`` with images in ``train/`` and ``val/``, or ``annotations/`` beside the
             images. For classifiers a folder with ``train/CLASS/...`` and ``val/CLASS/...``. Or name
             the files: ``dict(train=('train.json', 'images/'), val=('val.json', 'images/'))``, for
             classifiers ``dict(train='train/', val='val/')``. Default: the student config's data.
-        epochs: Number of epochs; the schedule is stretched to it. Default: the config's.
+        epochs: Number of epochs; the schedule is stretched to it, and a warm-up of iterations
+            takes at most a tenth of the run. Default: the config's.
         image_size: Side of a square, or (height, width), for training and evaluation. Images whose
             aspect ratio is kept fit into it. Default: the config's.
-        batch_size: Training images per process. Default: the config's.
+        batch_size: Training images per process. The learning rate is scaled with it if the config
+            names the batch size that it belongs to. Default: the config's.
         work_dir: Folder for the config and for the folder of the run.
         method_options: Arguments of the method's losses, such as ``dict(loss_weight=5.0)`` for all
             losses that take it, or ``dict(mimic=dict(loss_weight=2.0))`` for one.
@@ -109,14 +130,20 @@ def distill(
             config's learning rate belongs to.
         evaluate_teacher: Evaluate the teacher before training, if it has the classes of the data
             and there is validation data.
+        seeds: Seed of the run, or several: every method is trained with each. Default: the
+            config's seed; 0 for a comparison.
+        baseline: Also train the student alone, on the same data, schedule and seeds.
+        resume: Continue runs that were interrupted.
+        tensorboard: Log for TensorBoard, too.
         launcher: How the processes were started: ``'none'``, ``'pytorch'`` (torchrun), ``'slurm'``
             or ``'mpi'``. The first process writes and prints.
 
     Returns:
-        The config, the exported student, the metrics and their history.
+        The config, the exported student, the metrics and their history; all runs and their table.
 
     Raises:
-        FileExistsError: If the config's file holds other settings.
+        FileExistsError: If the config's file holds other settings, or a run is there unfinished
+            and ``resume`` is False.
         FileNotFoundError: If a file or folder is missing.
         TypeError: If a model is neither a path, a config nor a module.
         ValueError: If an argument does not fit the models, or the models do not fit each other.
@@ -131,33 +158,111 @@ def distill(
         ... )  # doctest: +SKIP
         >>> result.metrics['student']['coco/bbox_mAP']  # doctest: +SKIP
     """
-    planned = plan(**locals())  # the same arguments
+    arguments = dict(locals())
+    _check_checkpoint(teacher_checkpoint)
+    plans = plans_of(**arguments)
     joins = launcher != 'none' and not is_distributed()
     if joins:
-        init_dist(launcher, **planned.dist_cfg)
+        init_dist(launcher, **plans[0].dist_cfg)
     if is_main_process():
-        print(planned)
-        planned.write()
+        for planned in plans:
+            print(planned)
+            planned.write()
     barrier()
-    cfg = Config.fromfile(planned.path)
+    for planned in plans:
+        _check_folder(planned, resume)
+    barrier()
+    runs = [_run(planned, launcher) for planned in plans]
+    first = next((run for run in runs if run.method != STUDENT), runs[0])
+    table, findings = compare(runs)
+    if is_main_process() and table:
+        print('', table, *findings, '', sep='\n')
+    if joins:
+        close_process_group()
+    return Result(**vars(first), runs=runs, table=table, findings=findings)
+
+
+def plans_of(
+    *,
+    method: str | Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    baseline: bool = False,
+    resume: bool = False,
+    **arguments: Any,
+) -> list[Plan]:
+    """Plan each run of a call of :func:`distill`, those of one seed side by side.
+
+    Raises:
+        ValueError: If a method or seed stands there twice, or as :func:`mmkd.plan` does.
+    """
+    methods = _methods(method, baseline)
+    several = checked_seeds(seeds) or [0 if len(methods) > 1 else None]
+    return [plan(**arguments, method=name, seed=seed) for seed in several for name in methods]
+
+
+def _methods(method: str | Sequence[str] | None, baseline: bool) -> list[str | None]:
+    methods = [method] if isinstance(method, str) or method is None else [*method]
+    if not methods or len({*methods}) < len(methods):
+        raise ValueError(f'method: expected one or several different names, got {method!r}')
+    return [STUDENT, *methods] if baseline and STUDENT not in methods else methods
+
+
+def _check_checkpoint(given: str | Path | None) -> None:
+    if given is not None and '://' not in str(given) and not Path(str(given)).is_file():
+        what = 'a folder' if Path(str(given)).is_dir() else 'no such file'
+        raise FileNotFoundError(f'teacher_checkpoint: expected a file, got {given} ({what})')
+
+
+def _check_folder(planned: Plan, resume: bool) -> None:
+    """Refuse to train a second time where a run was interrupted."""
+    there = checkpoints_in(planned.work_dir)
+    if there and not resume and not Record.read(planned.work_dir).is_finished(planned.work_dir):
+        raise FileExistsError(
+            f'{planned.work_dir}: holds an unfinished run ({there[-1]}); continue it with '
+            'resume=True (--resume), remove the folder, or choose another work_dir'
+        )
+
+
+def _run(planned: Plan, launcher: Launcher) -> StudentRun:
+    """Train what is not finished, and return the results."""
+    cfg = load_config(str(planned.path))
     if launcher != 'none':
         cfg.launcher = launcher
-    hook = _HistoryHook()
+    record = Record.read(planned.work_dir)
+    if record.is_finished(planned.work_dir):
+        if is_main_process():
+            print(f'{"finished":<10} {planned.work_dir} is trained already; its results are kept')
+    else:
+        record = _train(planned, cfg)
+    return StudentRun(
+        config=cfg,
+        config_path=planned.path,
+        checkpoint=planned.work_dir / record.checkpoint,
+        metrics=record.metrics(),
+        history=record.history,
+        work_dir=planned.work_dir,
+        decisions=planned.decisions,
+        method=planned.method,
+        seed=planned.seed,
+    )
+
+
+def _train(planned: Plan, cfg: Config) -> Record:
+    if checkpoints_in(planned.work_dir) and (latest := latest_checkpoint(planned.work_dir)):
+        cfg.resume, cfg.load_from = True, latest
+    hook = HistoryHook()
     runner = build_runner(cfg)
     train(runner, [hook])
-    checkpoint = planned.work_dir / 'student.pth'
-    if is_main_process():
-        export(find_latest_checkpoint(str(planned.work_dir)), checkpoint, config=cfg)
-        print(f'{"student":<10} {checkpoint}')
-    barrier()
     teachers = [h.metrics for h in runner.hooks if isinstance(h, TeacherEvaluationHook)]
-    student_metrics = {k: v for k, v in (hook.history or [{}])[-1].items() if k != 'epoch'}
-    metrics = dict(
-        student=student_metrics, teacher=teachers[0].get('teacher', {}) if teachers else {}
-    )
-    if joins:
-        del runner
-        close_process_group()
-    return Result(
-        cfg, planned.path, checkpoint, metrics, hook.history, planned.work_dir, planned.decisions
-    )
+    record = Record(hook.history, teachers[0].get('teacher', {}) if teachers else {})
+    del runner
+    gc.collect()  # the next run needs the memory
+    last = Path(latest_checkpoint(planned.work_dir) or '')
+    record.checkpoint = last.name if planned.method == STUDENT else 'student.pth'
+    if is_main_process():
+        if planned.method != STUDENT:
+            export(str(last), planned.work_dir / record.checkpoint, config=cfg)
+        record.write(planned.work_dir)
+        print(f'{"student":<10} {planned.work_dir / record.checkpoint}')
+    barrier()
+    return record

@@ -2,7 +2,8 @@
 
 Both models run once on a black image. Their outputs tell which levels, features or logits the
 method compares. The config, WORK_DIR/METHOD_TEACHER_STUDENT.py, inherits data and schedule from the
-student's config. Edit it, and run it again with `mmkd train`.
+student's config. Edit it, and run it again with `mmkd train`. Several methods or seeds, and the
+student alone, end in one table. Finished runs are kept: the same command shows their results again.
 """
 
 import argparse
@@ -30,7 +31,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--student', required=True, metavar='CONFIG', help=models)
     parser.add_argument(
         '--method',
-        help=f'for detectors {", ".join(DETECTOR_METHODS)}; '
+        nargs='+',
+        metavar='METHOD',
+        help=f'one or several; for detectors {", ".join(DETECTOR_METHODS)}; '
         f'for classifiers {", ".join(CLASSIFIER_METHODS)} (default: pcka, kd)',
     )
     parser.add_argument(
@@ -51,14 +54,33 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     data.add_argument('--img', metavar='DIR', help='their images')
     data.add_argument('--val-ann', metavar='VAL.json', help='annotations for validation')
     data.add_argument('--val-img', metavar='DIR', help='their images')
+    data.add_argument(
+        '--no-val',
+        action='store_true',
+        help='no validation (default: without validation data, a tenth of the training images)',
+    )
     parser.add_argument('--epochs', type=int, help='the schedule is stretched to them')
     parser.add_argument(
         '--image-size', type=int, nargs='+', metavar='SIDE', help='side of a square, or H W'
     )
-    parser.add_argument('--batch-size', type=int, help='images per process')
+    parser.add_argument(
+        '--batch-size', type=int, help='images per process; the learning rate is scaled with it'
+    )
+    parser.add_argument(
+        '--seeds', type=int, nargs='+', metavar='SEED', help='train with each, e.g. 0 1 2'
+    )
+    parser.add_argument(
+        '--baseline', action='store_true', help='also train the student alone, to compare with'
+    )
+    parser.add_argument(
+        '--resume', action='store_true', help='continue the runs that were interrupted'
+    )
+    parser.add_argument('--tensorboard', action='store_true', help='log for TensorBoard, too')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs'), help='of the config')
     parser.add_argument(
-        '--dry-run', action='store_true', help='write the config and check it, do not train'
+        '--dry-run',
+        action='store_true',
+        help='write the config and take one step with it, do not train',
     )
     parser.add_argument(
         '--skip-teacher-evaluation', action='store_true', help='do not evaluate the teacher'
@@ -78,6 +100,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error('--val-ann: expected --ann beside it')
     if args.ann and args.data:
         parser.error('expected --ann and --img, or --data, not both')
+    if args.no_val and (args.val_ann or not (args.ann or args.data)):
+        parser.error('--no-val: expected --data or --ann without --val-ann')
     if args.image_size and len(args.image_size) > 2:
         parser.error(f'--image-size: expected one side or H W, got {args.image_size}')
     return args
@@ -90,11 +114,14 @@ def arguments_of(args: argparse.Namespace) -> dict[str, Any]:
         data = dict(train=(args.ann, args.img))
         if args.val_ann:
             data['val'] = (args.val_ann, args.val_img)
+    if args.no_val:
+        data = dict(data if args.ann else dict(root=args.data), val=None)
     size = args.image_size
-    same = ['teacher', 'student', 'teacher_checkpoint', 'method', 'epochs', 'batch_size']
-    same += ['work_dir', 'amp', 'auto_scale_lr', 'launcher']
+    same = ['teacher', 'student', 'teacher_checkpoint', 'epochs', 'batch_size', 'work_dir', 'amp']
+    same += ['auto_scale_lr', 'seeds', 'baseline', 'resume', 'tensorboard', 'launcher']
     return dict(
         **{name: getattr(args, name) for name in same},
+        method=args.method[0] if args.method and len(args.method) == 1 else args.method,
         data=data,
         image_size=size[0] if size and len(size) == 1 else size,
         method_options=_nested(args.method_options or {}),
@@ -122,11 +149,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not args.dry_run:
         mmkd.distill(**arguments)
         return
-    plan = mmkd.plan(**arguments)
-    plan.write()
-    print(plan)
-    plan.check()
-    print(f'{"next":<10} mmkd train {plan.path}')
+    from mmkd.api.training import plans_of
+
+    plans = plans_of(**arguments)
+    for plan in plans:
+        is_new = not plan.path.exists()
+        plan.write()
+        print(plan)
+        try:
+            print(f'{"checked":<10} {plan.check()}')
+        except BaseException:
+            if is_new:
+                plan.path.unlink()  # so that it does not stand in the way of the next try
+            raise
+    for plan in plans:
+        print(f'{"next":<10} mmkd train {plan.path}')
 
 
 if __name__ == '__main__':

@@ -60,7 +60,7 @@ def test_table_states_mean_spread_gain_and_missing_sizes():
         '|---|---|---|---|',
         '| teacher | 30.0 | - | |',
         '| student | 12.0 ± 2.8 | - | |',
-        '| PCKA | 12.5 ± 0.7 | - | +0.5 |',
+        '| PCKA | 12.5 ± 0.7 | - | +0.5 [-31.3, +32.3] |',
     ]
 
 

@@ -32,6 +32,7 @@ def arguments(*options):
 def test_options_are_the_arguments_of_the_call():
     given = arguments(
         *('--method=pcka', '--epochs=3', '--batch-size=2', '--work-dir=w', '--amp'),
+        *('--seeds', '0', '1', '--baseline', '--resume', '--tensorboard'),
         *('--auto-scale-lr', '--skip-teacher-evaluation', '--launcher=slurm', '--data=d'),
         *('--method-options', 'loss_weight=5', 'mimic.loss_weight=2.5'),
         *('--cfg-options', 'a.b=1'),
@@ -47,6 +48,10 @@ def test_options_are_the_arguments_of_the_call():
         'auto_scale_lr': True,
         'evaluate_teacher': False,
         'launcher': 'slurm',
+        'seeds': [0, 1],
+        'baseline': True,
+        'resume': True,
+        'tensorboard': True,
         'data': 'd',
         'method_options': {'loss_weight': 5, 'mimic': {'loss_weight': 2.5}},
         'options': {'a.b': 1},
@@ -68,6 +73,12 @@ def test_options_are_the_arguments_of_the_call():
 )
 def test_files_of_annotations_are_the_data(options, expected):
     assert arguments(*options)['data'] == expected
+
+
+def test_several_methods_are_a_list():
+    assert arguments('--method', 'pcka', 'pkd')['method'] == ['pcka', 'pkd']
+    assert arguments('--method', 'pcka')['method'] == 'pcka'
+    assert arguments()['method'] is None
 
 
 def test_image_size_is_a_side_or_height_and_width():
@@ -103,12 +114,14 @@ def test_dry_run_writes_checks_and_names_the_next_step(folder, tiny_coco, tmp_pa
             f'--teacher-checkpoint={folder}/big_retinanet.pth',
             f'--student={folder}/retinanet.py',
             *(f'--ann={files}/annotations.json', f'--img={files}/images'),
+            *(f'--val-ann={files}/annotations.json', f'--val-img={files}/images'),
             *(f'--work-dir={tmp_path}', '--dry-run', '--image-size', '64', '96'),
         ]
     )
     out = capsys.readouterr().out
-    path = tmp_path / 'pcka_big_retinanet_retinanet.py'
+    path = tmp_path / 'pcka_big_retinanet_retinanet_64x96.py'
     assert f'config     {path}' in out
+    assert 'checked    one training step and one validation batch' in out
     assert f'next       mmkd train {path}' in out
     assert 'data       2 classes: disc, square' in out
     assert Config.fromfile(path).train_pipeline[1].scale == (96, 64)
@@ -144,6 +157,6 @@ def test_two_processes_write_once_and_agree(tmp_path, free_port):
     assert run.returncode == 0, run.stderr
     assert run.stdout.count('config     ') == 1
     assert run.stdout.count('student    ') == 2  # the decision, and the file at the end
-    folder = tmp_path / 'kd_resnet14_digits_resnet8_digits'
+    folder = tmp_path / 'kd_resnet14_digits_resnet8_digits_1e'
     assert (folder / 'student.pth').is_file()
     assert read_checkpoint(str(folder / 'epoch_1.pth'))['meta']['iter'] == 1  # of 64 images

@@ -11,7 +11,7 @@ from mmkd.models.building import model_config
 from mmkd.pairing.writing.config_text import Expression, assignments, docstring
 from mmkd.pairing.writing.own_data import class_overrides, data_settings
 from mmkd.pairing.writing.resizing import as_size, size_settings
-from mmkd.pairing.writing.schedule import epoch_settings
+from mmkd.pairing.writing.schedule import epoch_hooks, epoch_settings
 
 # --- text
 
@@ -50,37 +50,113 @@ def test_text_from_data_stays_text(text):
 # --- schedules and classes
 
 
+def schedule(*schedulers, epochs=12, **train_cfg):
+    """A config with these schedulers."""
+    train_cfg = {'max_epochs': epochs, **train_cfg}
+    return Config({'train_cfg': train_cfg, 'param_scheduler': [*schedulers]})
+
+
+WARM_UP = {'type': 'LinearLR', 'by_epoch': False, 'begin': 0, 'end': 500}
+STEPS = {'type': 'MultiStepLR', 'milestones': [8, 11], 'begin': 0, 'end': 12}
+
+
 def test_schedule_is_stretched():
-    cfg = Config(
-        {
-            'train_cfg': {'max_epochs': 12, 'val_interval': 4},
-            'param_scheduler': [
-                {'type': 'LinearLR', 'by_epoch': False, 'begin': 0, 'end': 500},
-                {'type': 'MultiStepLR', 'milestones': [8, 11], 'begin': 0, 'end': 12},
-                {'type': 'CosineAnnealingLR', 'begin': 1, 'T_max': 11, 'end': 10**9},
-            ],
-        }
-    )
-    settings = epoch_settings(cfg, 24)
+    cosine = {'type': 'CosineAnnealingLR', 'begin': 1, 'T_max': 11, 'end': 10**9}
+    cfg = schedule(WARM_UP, STEPS, cosine, val_interval=4)
+    settings, changes = epoch_settings(cfg, 24)
     assert settings['train_cfg'] == {'max_epochs': 24}
     warm_up, steps, cosine = settings['param_scheduler']
-    assert warm_up == cfg.param_scheduler[0]
+    assert warm_up == WARM_UP
     assert (steps['milestones'], steps['begin'], steps['end']) == ([16, 22], 0, 24)
     assert (cosine['begin'], cosine['T_max'], cosine['end']) == (2, 22, 10**9)
-    short = epoch_settings(cfg, 2)
-    assert short['train_cfg'] == {'max_epochs': 2, 'val_interval': 2}
-    assert short['param_scheduler'][1]['milestones'] == [1, 2]
-    assert 'param_scheduler' not in epoch_settings(cfg, 12)
+    assert changes == [
+        'LinearLR.end 500 iterations stays: the number of training images is not known',
+        'MultiStepLR.milestones [8, 11] -> [16, 22]',
+        'MultiStepLR.end 12 -> 24',
+        'CosineAnnealingLR.begin 1 -> 2',
+        'CosineAnnealingLR.T_max 11 -> 22',
+    ]
+    assert epoch_settings(cfg, 2)[0]['train_cfg'] == {'max_epochs': 2, 'val_interval': 2}
+    assert 'param_scheduler' not in epoch_settings(cfg, 12)[0]
+
+
+@pytest.mark.parametrize(
+    ('epochs', 'expected'),
+    [(1, []), (2, [1]), (3, [1, 2]), (4, [2, 3]), (6, [4, 5]), (7, [5, 6]), (24, [16, 22])],
+)
+def test_milestones_are_distinct_and_inside_the_run(epochs, expected):
+    (steps,) = epoch_settings(schedule(STEPS), epochs)[0]['param_scheduler']
+    assert steps['milestones'] == expected
+
+
+@pytest.mark.parametrize(
+    ('epochs', 'iterations', 'end'),
+    [(6, 132, 79), (None, 132, 158), (12, 7330, 500), (30, 33, 99), (1, 12, 1)],
+)
+def test_warm_up_of_iterations_takes_at_most_a_tenth(epochs, iterations, end):
+    follows = {'type': 'PolyLR', 'by_epoch': False, 'begin': 500}
+    settings, changes = epoch_settings(schedule(WARM_UP, follows), epochs, iterations)
+    schedulers = settings.get('param_scheduler', [WARM_UP, follows])
+    assert schedulers == [{**WARM_UP, 'end': end}, {**follows, 'begin': end}]
+    total = iterations * (epochs or 12)
+    text = f'LinearLR.end 500 -> {end} iterations, a tenth of the {total} of the run'
+    assert changes == ([] if end == 500 else [text])
+
+
+def test_warm_up_without_an_iteration_is_left_out():
+    settings, changes = epoch_settings(schedule(WARM_UP, STEPS), 3, 2)
+    assert [each['type'] for each in settings['param_scheduler']] == ['MultiStepLR']
+    assert changes[-1] == 'LinearLR left out: too short'
 
 
 def test_warm_up_of_less_than_an_epoch_is_left_out():
     warm_up = {'type': 'LinearLR', 'begin': 0, 'end': 10}
     cosine = {'type': 'CosineAnnealingLR', 'begin': 10, 'end': 80, 'T_max': 70}
-    cfg = Config({'train_cfg': {'max_epochs': 80}, 'param_scheduler': [warm_up, cosine]})
+    cfg = schedule(warm_up, cosine, epochs=80)
     one = {**cosine, 'begin': 0, 'end': 1, 'T_max': 1}
-    assert epoch_settings(cfg, 1)['param_scheduler'] == [one]
-    eight = epoch_settings(cfg, 8)['param_scheduler']
+    assert epoch_settings(cfg, 1)[0]['param_scheduler'] == [one]
+    eight = epoch_settings(cfg, 8)[0]['param_scheduler']
     assert [(s['begin'], s['end']) for s in eight] == [(0, 1), (1, 8)]
+
+
+def test_other_schedulers_keep_their_shape():
+    cfg = schedule(
+        {'type': 'CosineAnnealingLR', 'begin': 50, 'end': 100, 'T_max': 50},
+        {'type': 'ExponentialLR', 'gamma': 0.99},
+        {'type': 'StepLR', 'step_size': 30, 'gamma': 0.1},
+        {'type': 'OneCycleLR', 'total_steps': 100, 'eta_max': 1.0},
+        {'type': 'CosineRestartLR', 'periods': [40, 60], 'restart_weights': [1, 1]},
+        epochs=100,
+        dynamic_intervals=[(90, 1)],
+    )
+    settings, _ = epoch_settings(cfg, 5)
+    cosine, exponential, step, cycle, restart = settings['param_scheduler']
+    assert cosine['T_max'] == cosine['end'] - cosine['begin'] == 3
+    assert exponential['gamma'] ** 5 == pytest.approx(0.99**100)
+    assert (step['step_size'], cycle['total_steps'], restart['periods']) == (2, 5, [2, 3])
+    assert settings['train_cfg']['dynamic_intervals'] == [(4, 1)]
+
+
+@pytest.mark.parametrize(
+    ('epochs', 'switch', 'last', 'begin'), [(30, 28, 2, 5), (3, 2, 0, 1), (600, 560, 30, 100)]
+)
+def test_hooks_act_at_their_share(epochs, switch, last, begin):
+    hooks = [
+        {'type': 'PipelineSwitchHook', 'switch_epoch': 280, 'switch_pipeline': [{'type': 'Pad'}]},
+        {'type': 'mmdet.YOLOXModeSwitchHook', 'num_last_epochs': 15},
+        {'type': 'EMAHook', 'begin_epoch': 50, 'momentum': 2e-4},
+        {'type': 'SwitchRecipeHook', 'schedule': [{'action_epoch': 280}]},
+    ]
+    stretched, changes = epoch_hooks(hooks, 300, epochs)
+    assert [
+        stretched[0]['switch_epoch'],
+        stretched[1]['num_last_epochs'],
+        stretched[2]['begin_epoch'],
+        stretched[3]['schedule'][0]['action_epoch'],
+    ] == [switch, last, begin, switch]
+    assert f'YOLOXModeSwitchHook.num_last_epochs 15 -> {last}' in changes
+    assert hooks[0]['switch_epoch'] == 280
+    assert stretched[0]['switch_pipeline'] == [{'type': 'Pad'}]
 
 
 def test_schedule_of_iterations_has_no_epochs():
@@ -89,6 +165,10 @@ def test_schedule_of_iterations_has_no_epochs():
         epoch_settings(cfg, 3)
     with pytest.raises(ValueError, match=r'epochs: expected a positive number, got 0'):
         epoch_settings(Config({'train_cfg': {'max_epochs': 12}}), 0)
+    with pytest.raises(ValueError, match=r'epochs: .* trains by epochs, got one of None'):
+        epoch_settings(Config({}), 1)
+    with pytest.raises(ValueError, match=r'epochs: expected a positive number, got 2\.5'):
+        epoch_settings(Config({'train_cfg': {'max_epochs': 12}}), 2.5)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""One training step and one validation batch of a written config."""
+
+import contextlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch import nn
+
+from mmkd.api.running import build_runner, load_config, train
+from mmkd.models.building import build_model
+from mmkd.pairing.writing.runtime import TEACHER_HOOK
+from mmkd.storage.atomic_write import save_atomically
+from mmkd.teachers.frozen_teacher import ARGUMENTS
+
+# Settings of loaders that need worker processes.
+OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
+
+
+class _StepTakenError(Exception):
+    """Ends the training after its first step."""
+
+
+class _OneStepHook(Hook):
+    """Predicts one validation batch after the first training step, and stops."""
+
+    priority = 'LOWEST'  # after the checks of the losses
+
+    def __init__(self) -> None:
+        self.batches = ['one training step']
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        if runner.val_loop is not None:
+            runner.model.eval()
+            batch = next(iter(runner.val_loop.dataloader))
+            with torch.no_grad():
+                samples = runner.model.val_step(batch)
+            runner.val_loop.evaluator.process(data_samples=samples, data_batch=batch)
+            self.batches.append('one validation batch')
+        raise _StepTakenError
+
+
+def take_a_step(path: str | Path) -> str:
+    """Train one step of a config, predict one validation batch, and leave nothing behind.
+
+    Weights that would have to be downloaded are random. So are a teacher's that are not there yet.
+
+    Args:
+        path: A config file of mmkd.
+
+    Returns:
+        What was done, and which weights were random.
+
+    Raises:
+        FileNotFoundError: If an image or a file is missing.
+        FloatingPointError: If a loss is not finite.
+        ValueError: If something does not fit.
+    """
+    cfg = load_config(str(path))
+    with TemporaryDirectory() as folder:
+        cfg.work_dir = folder
+        cfg.log_level = 'ERROR'
+        for stage in ('train', 'val', 'test', 'unlabeled'):
+            if loader := cfg.get(f'{stage}_dataloader'):
+                loader.num_workers = 0
+                for key in OF_WORKERS:
+                    loader.pop(key, None)
+        hooks = cfg.get('custom_hooks') or []
+        cfg.custom_hooks = [hook for hook in hooks if hook['type'] != TEACHER_HOOK]
+        notes = _teacher_without_weights(cfg, Path(folder))
+        runner = build_runner(cfg)
+        notes += _without_downloads(runner.model)
+        hook = _OneStepHook()
+        # pycocotools prints its progress.
+        with contextlib.suppress(_StepTakenError), contextlib.redirect_stdout(io.StringIO()):
+            train(runner, [hook])
+    return '; '.join([' and '.join(hook.batches), *notes])
+
+
+def _teacher_without_weights(cfg: Config, folder: Path) -> list[str]:
+    """Give a teacher whose checkpoint is not on this machine random weights."""
+    teacher = cfg.model.get('teacher') or {}
+    checkpoint = str(teacher.get('checkpoint'))
+    remote = '://' in checkpoint
+    if 'checkpoint' not in teacher or (not remote and Path(checkpoint).exists()):
+        return []
+    settings = {name: value for name, value in teacher.items() if name not in ARGUMENTS}
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        state_dict = build_model(settings).state_dict()
+    teacher.checkpoint = str(folder / 'random_teacher.pth')
+    save_atomically(dict(state_dict=state_dict), teacher.checkpoint)
+    why = 'not downloaded for this check' if remote else 'not there yet'
+    return [f"the teacher's weights were random: {checkpoint} is {why}"]
+
+
+def _without_downloads(model: nn.Module) -> list[str]:
+    """Drop initial weights from URLs. Returns which."""
+    dropped = []
+    for module in model.modules():
+        several = getattr(module, 'init_cfg', None) or []
+        for init_cfg in [several] if isinstance(several, Mapping) else several:
+            if '://' in (checkpoint := str(init_cfg.get('checkpoint'))):
+                module.init_cfg = None
+                dropped.append(f'initial weights were random, not those of {checkpoint}')
+    return dropped
