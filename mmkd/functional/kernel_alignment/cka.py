@@ -110,7 +110,8 @@ class _Gram(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        return row_gradient(grad, ctx.center) @ x, None, None
+        with torch.autocast(x.device.type, enabled=False):  # backward may run inside autocast
+            return row_gradient(grad, ctx.center) @ x, None, None
 
 
 def row_gradient(grad: Tensor, center: bool) -> Tensor:
