@@ -1,22 +1,15 @@
 """Read CIFAR's official files, pickles of Python 2, without running code from them."""
 
 import pickle
+import reprlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# The parts of a pickled array. NumPy moved its reconstruction function between versions, so take it
-# from an array.
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
-_ALLOWED = {
-    ('numpy.core.multiarray', '_reconstruct'): _RECONSTRUCT,
-    ('numpy._core.multiarray', '_reconstruct'): _RECONSTRUCT,
-    ('numpy', 'ndarray'): np.ndarray,
-    ('numpy', 'dtype'): np.dtype,
-}
-# The errors of unpickling other or truncated files.
-_DAMAGE = (pickle.UnpicklingError, AttributeError, EOFError, LookupError, TypeError, ValueError)
+# The numbers that an array may hold, as NumPy writes them in pickles.
+_NUMBERS = ('b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8')
+_BYTE_ORDERS = ('|', '<', '>', '=')
 
 
 def read_cifar_batch(path: Path, label_key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -60,15 +53,16 @@ def read_cifar_classes(path: Path, key: str) -> tuple[str, ...]:
         ValueError: If the file has no such names.
     """
     names = read_array_pickle(path).get(key)
-    if not names:
-        raise ValueError(f'{path}: expected {key!r}, a list of names, got {names!r}')
+    if not (isinstance(names, list) and names and all(isinstance(n, str | bytes) for n in names)):
+        raise ValueError(f'{path}: expected {key!r}, a list of names, got {reprlib.repr(names)}')
     return tuple(_text(name) for name in names)
 
 
 def read_array_pickle(path: Path) -> dict[str, Any]:
     """Read a pickled dict of plain values and arrays. Its keys become text.
 
-    All other types are refused, so an untrusted file runs no code.
+    All other types are refused, so an untrusted file runs no code. NumPy itself would trust what
+    a file says of an array's objects, so arrays are made here, from plain numbers in flat bytes.
 
     Raises:
         pickle.UnpicklingError: If the file is damaged, or refers to anything but arrays.
@@ -77,11 +71,58 @@ def read_array_pickle(path: Path) -> dict[str, Any]:
         try:
             # Python 2 stored bytes like text. latin1 keeps the bytes of arrays.
             content = _ArrayUnpickler(file, encoding='latin1').load()
-        except _DAMAGE as error:
-            raise pickle.UnpicklingError(f'{path}: {error}') from error
+        except Exception as error:  # whatever damage it is
+            raise pickle.UnpicklingError(f'{path}: {error or type(error).__name__}') from error
     if not isinstance(content, dict):
         raise pickle.UnpicklingError(f'{path}: expected a dict, got {type(content).__name__}')
-    return {_text(key): value for key, value in content.items()}
+    return {
+        _text(key): value.values if isinstance(value, _Array) else value
+        for key, value in content.items()
+        if isinstance(key, str | bytes)
+    }
+
+
+class _Dtype:
+    """A dtype of plain numbers, in place of NumPy's."""
+
+    __slots__ = ('value',)
+
+    def __init__(self, name: str, *_: Any) -> None:
+        if name not in _NUMBERS:
+            raise pickle.UnpicklingError(f'expected arrays of numbers, got dtype {name!r}')
+        self.value = np.dtype(name)
+
+    def __setstate__(self, state: tuple) -> None:
+        _, order, *others = state
+        if order not in _BYTE_ORDERS or others[:3] != [None, None, None]:
+            raise pickle.UnpicklingError('expected arrays of plain numbers, got a structured dtype')
+        self.value = self.value.newbyteorder(order)
+
+
+class _Array:
+    """An array that is made from flat bytes, in place of NumPy's."""
+
+    __slots__ = ('values',)
+
+    def __init__(self, *_: Any) -> None:
+        self.values = np.empty(0)
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, is_fortran, data = state
+        if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | str):
+            raise pickle.UnpicklingError('expected an array of numbers in flat bytes')
+        flat = np.frombuffer(data.encode('latin1') if isinstance(data, str) else data, dtype.value)
+        if not all(type(side) is int and side >= 0 for side in shape):
+            raise pickle.UnpicklingError(f'expected the shape of an array, got {shape!r}')
+        self.values = flat.reshape(shape, order='F' if is_fortran else 'C')
+
+
+_ALLOWED = {
+    ('numpy.core.multiarray', '_reconstruct'): _Array,
+    ('numpy._core.multiarray', '_reconstruct'): _Array,
+    ('numpy', 'ndarray'): _Array,
+    ('numpy', 'dtype'): _Dtype,
+}
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -94,5 +135,5 @@ class _ArrayUnpickler(pickle.Unpickler):
             ) from None
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _text(value: str | bytes) -> str:
+    return value.decode(errors='replace') if isinstance(value, bytes) else value

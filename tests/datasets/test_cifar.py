@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmkd.datasets import CIFAR10Dataset, CIFAR100Dataset
+from mmkd.datasets.cifar_files import read_cifar_batch
 
 NAMES = ('apple', 'bear', 'cloud')
 
@@ -161,9 +162,45 @@ def test_a_malicious_pickle_is_refused(official, tmp_path, where, function):
 def test_code_inside_an_array_of_objects_is_refused(official, tmp_path):
     trace = tmp_path / 'ran'
     dump(official / 'cifar-100-python' / 'train', {'data': np.array([Malicious(trace)], object)})
-    with pytest.raises(pickle.UnpicklingError, match='mkdir'):
+    with pytest.raises(pickle.UnpicklingError, match=r'arrays of numbers|mkdir'):
         CIFAR100Dataset(official, device='cpu')
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ('old', 'new'),
+    [
+        (b'NNNJ\xff\xff\xff\xff', b'N)}J\xff\xff\xff\xff'),  # plain numbers, with fields
+        (b'u1', b'O8'),
+        (b'u1', b'V1'),
+    ],
+)
+def test_a_dtype_that_lies_about_its_objects_is_refused(official, old, new):
+    content = python_2_pickle(pictures(3), [0] * 3, 'fine_labels')
+    lying = content.replace(old, new)
+    assert lying != content
+    (official / 'cifar-100-python' / 'train').write_bytes(lying)
+    with pytest.raises(pickle.UnpicklingError, match=r'train: expected arrays of'):
+        CIFAR100Dataset(official, device='cpu')
+
+
+def test_mutated_pickles_end_in_an_error_that_names_the_file(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / 'batch'
+    whole = pickle.dumps({'data': np.zeros((2, 3072), np.uint8), 'labels': [0, 1]}, protocol=2)
+    header = whole.index(b'\x89')  # the bytes after it are only pixels
+    messages = []
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in rng.integers(2, header + 10, rng.integers(1, 5)):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            read_cifar_batch(path, 'labels')
+        except (pickle.UnpicklingError, ValueError) as error:
+            messages.append(str(error))
+    assert len(messages) > 50
+    assert all(str(path) in message for message in messages)
 
 
 @pytest.mark.parametrize(
