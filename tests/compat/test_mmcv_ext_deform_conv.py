@@ -121,6 +121,58 @@ def test_v2_equals_the_definition(geometry, with_bias):
     assert_same_gradients(actual, expected, leaves)
 
 
+@pytest.mark.parametrize('geometry', GEOMETRIES[::3])
+def test_v2_reads_offsets_of_a_larger_map_as_mmcv_does(geometry):
+    case = random_case(geometry)
+    x, weight = case['x'], case['weight']
+    height, width = case['mask'].shape[2:]
+    offset, mask = (
+        torch.randn(BATCH, case[name].shape[1], height + 3, width + 2, dtype=torch.float64)
+        for name in ('offset', 'mask')
+    )
+
+    def as_mmcv_reads(values):
+        """Number by number, at the addresses of mmcv's kernel."""
+        memory = values.flatten(1)
+        read = [
+            [
+                [memory[:, (channel * height + row) * width + column] for column in range(width)]
+                for row in range(height)
+            ]
+            for channel in range(values.shape[1])
+        ]
+        stacked = [[torch.stack(row, -1) for row in rows] for rows in read]
+        return torch.stack([torch.stack(rows, -2) for rows in stacked], 1)
+
+    leaves = [offset.requires_grad_(), mask.requires_grad_(), x, weight]
+    read = [as_mmcv_reads(values) for values in (offset, mask)]
+    expected = plain_deform_conv(x, *read, weight, *geometry)
+    actual = ops.modulated_deform_conv2d(x, offset, mask, weight, None, *geometry)
+    assert_same_gradients(actual, expected, leaves)
+
+
+def test_v2_refuses_offsets_of_a_smaller_map():
+    x, weight = torch.zeros(1, 2, 6, 6), torch.zeros(2, 2, 3, 3)
+    with pytest.raises(RuntimeError, match='offset'):
+        ops.modulated_deform_conv2d(
+            x, torch.zeros(1, 18, 3, 4), torch.zeros(1, 9, 3, 4), weight, None, 1, 1
+        )
+
+
+def test_dyhead_takes_a_step():
+    from mmdet.models.necks import DyHead
+
+    torch.manual_seed(0)
+    neck = DyHead(16, 16, num_blocks=2, zero_init_offset=False)
+    levels = [torch.randn(2, 16, 4 * k, 5 * k, requires_grad=True) for k in (4, 2, 1)]
+    outputs = neck(levels)
+    assert [out.shape for out in outputs] == [level.shape for level in levels]
+    sum(out.square().mean() for out in outputs).backward()
+    for parameter in [*levels, *neck.parameters()]:
+        assert parameter.grad.isfinite().all()
+    assert all(level.grad.abs().sum() > 0 for level in levels)
+
+
 @pytest.mark.parametrize('geometry', GEOMETRIES)
 def test_zero_offsets_are_a_plain_convolution(geometry):
     stride, padding, dilation, groups, deform_groups = geometry

@@ -2,11 +2,16 @@
 
 mmcv and torchvision have the same order of offsets: ``y, x`` for each kernel point of each
 deformable group. The functions ignore the buffers of mmcv's kernels (``columns``, ``ones``).
+
+DyHead gives v2 the offsets of a larger map than its output. mmcv's kernel then reads the first
+numbers of each image's memory, as if they had the output's size. So does the stand-in, because
+published weights were trained that way.
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmkd.compat.mmcv_ext._kernels import torchvision_kernels, widen
 
@@ -101,8 +106,8 @@ def modulated_deform_conv_forward(
         weight: (O, C / groups, kH, kW).
         bias: (O,), or empty without bias.
         ones: Unused buffer.
-        offset: (B, 2 * deformable groups * kH * kW, H', W') in feature pixels.
-        mask: (B, deformable groups * kH * kW, H', W').
+        offset: (B, 2 * deformable groups * kH * kW, H', W') in feature pixels; or larger.
+        mask: (B, deformable groups * kH * kW, H', W'); or larger.
         output: (B, O, H', W'), written in place.
         columns: Unused buffer.
         with_bias: Whether to add ``bias``.
@@ -110,6 +115,7 @@ def modulated_deform_conv_forward(
             dilation_w, group, deformable_group``.
     """
     added = bias if with_bias else None
+    offset, mask = (_as_read(x, output.shape[2:]) for x in (offset, mask))
     output.copy_(_forward(input, weight, offset, mask, added, [geometry[key] for key in _V2]))
 
 
@@ -135,12 +141,24 @@ def modulated_deform_conv_backward(
 
     Arguments are those of :func:`modulated_deform_conv_forward`.
     """
-    grads = _backward(grad_output, input, weight, offset, mask, [geometry[key] for key in _V2])
-    targets = [grad_input, grad_weight, grad_offset, grad_mask]
+    size = grad_output.shape[2:]
+    read = [_as_read(x, size) for x in (offset, mask)]
+    grads = _backward(grad_output, input, weight, *read, [geometry[key] for key in _V2])
+    grad_input.copy_(grads[0])
+    grad_weight.copy_(grads[1])
+    for target, grad in ((grad_offset, grads[2]), (grad_mask, grads[3])):
+        unread = target[0].numel() - grad[0].numel()
+        target.copy_(F.pad(grad.flatten(1), (0, unread)).view_as(target))
     if with_bias:
-        targets.append(grad_bias)
-    for target, grad in zip(targets, grads, strict=False):
-        target.copy_(grad)
+        grad_bias.copy_(grads[4])
+
+
+def _as_read(values: Tensor, size: Sequence[int]) -> Tensor:
+    """The numbers that mmcv's kernel reads of (B, C, H, W) for an output of another size."""
+    count = values.shape[1] * size[0] * size[1]
+    if values.shape[2:] == tuple(size) or values[0].numel() < count:
+        return values  # torchvision refuses too few
+    return values.flatten(1)[:, :count].reshape(*values.shape[:2], *size)
 
 
 def _forward(
