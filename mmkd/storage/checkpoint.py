@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmkd.storage.safe_load import existing_file
 
 MAX_LISTED = 10
+COUNTER = 'num_batches_tracked'
 STUDENT = 'architecture.'  # what the names of a distillation's student start with
 
 
@@ -155,8 +156,9 @@ def assert_some_fit(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
         model = cast(nn.Module, model.module)
     if is_sharded(model):
         return
-    own = model.state_dict()
-    fits = sum(name in own and own[name].shape == x.shape for name, x in state_dict.items())
+    # PyTorch fills in counters of batch normalization that are missing.
+    own = {k: v.shape for k, v in model.state_dict().items() if not k.endswith(COUNTER)}
+    fits = sum(own.get(name) == value.shape for name, value in state_dict.items())
     if 2 * fits >= len(own):
         return
     rows = load_fitting(model, state_dict)  # loading hooks may rename

@@ -67,6 +67,12 @@ def check_resumed(
             'from its weights, set load_from=PATH and resume=False.'
         )
     assert_numbers(state_dict, source)
+    infinite = [name for name, value in model.named_parameters() if value.isinf().any()]
+    if infinite:
+        raise ValueError(
+            f'resume: expected numbers in {source}, got infinity; did its training diverge?'
+            + listed({'infinite': infinite})
+        )
 
 
 def _check_progress(checkpoint: Mapping[str, Any], source: str) -> None:

@@ -97,7 +97,7 @@ def test_truncated_file_at_many_lengths(tmp_path, zipped):
     whole = path.read_bytes()
     for length in [*range(8), *range(8, len(whole), 53), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        kinds = 'it is (truncated|an empty)|.*colle'  # a name may be cut, too
+        kinds = 'it is (truncated|an empty)|it holds more than'  # a name may be cut, too
         with pytest.raises(ValueError, match=rf'cut\.pth \({length} bytes\): {kinds}'):
             read_state_dict(str(path))
 
