@@ -53,7 +53,15 @@ def _patch_api(module: ModuleType) -> None:
     _wrap(module.COCO, 'get_cat_ids', _cat_ids_by_name)
 
 
-def _checked(coco: type) -> type:
+def _make_ids_positive(content: dict) -> None:
+    """Number annotations anew if an id is 0 or text: pycocotools takes 0 for "not found"."""
+    annotations = content.get('annotations', ())
+    if any(isinstance(each['id'], str) or each['id'] <= 0 for each in annotations):
+        for number, each in enumerate(annotations, 1):
+            each['id'] = number
+
+
+def _checked(coco: type, for_evaluation: bool = False) -> type:
     """A class of COCO files whose errors name the entry."""
 
     class CheckedCOCO(coco):  # type: ignore[misc, valid-type]
@@ -63,6 +71,8 @@ def _checked(coco: type) -> type:
             super().__init__()
             self.name = name or str(annotation_file)
             self.dataset = read_coco(annotation_file, self.name)
+            if for_evaluation:
+                _make_ids_positive(self.dataset)
             self.createIndex()
             self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
 
@@ -99,9 +109,11 @@ def _patch_dataset(module: ModuleType) -> None:
 
 
 def _patch_metric(module: ModuleType) -> None:
-    module.COCO = _checked(module.COCO)  # type: ignore[attr-defined]
+    checked = _checked(module.COCO, for_evaluation=True)
+    checked.__module__, checked.__qualname__ = module.__name__, 'COCO'  # so that it can be pickled
+    module.COCO = checked  # type: ignore[attr-defined]
     for name in ('COCOeval', 'COCOevalMP'):
-        ordered = type(name, (getattr(module, name),), {})
+        ordered = type(name, (getattr(module, name),), {'__module__': module.__name__})
         _wrap(ordered, 'evaluate', _remember_order)
         _wrap(ordered, 'accumulate', _in_order_of_params)
         setattr(module, name, ordered)
