@@ -59,9 +59,9 @@ def config_file(method: str, pair: str) -> Path:
     Raises:
         SystemExit: If there is none. The message lists the methods that have one for this pair.
     """
-    found = list(CONFIGS.glob(f'*/{method}_{pair}_cifar100.py'))
+    found = list(CONFIGS.rglob(f'{method}_{pair}_cifar100.py'))
     if not found:
-        others = sorted(CONFIGS.glob(f'*/*_{pair}_cifar100.py'))
+        others = sorted(CONFIGS.rglob(f'*_{pair}_cifar100.py'))
         known = ', '.join(path.name.removesuffix(f'_{pair}_cifar100.py') for path in others)
         raise SystemExit(f'no config of {method!r} for {pair!r}; there are: {known or "none"}')
     return found[0]

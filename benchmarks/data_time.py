@@ -5,7 +5,7 @@ teacher's weights are random. The share of waiting is MMEngine's `data_time` div
 after a few warm-up steps. The time of the loader alone includes the start of its workers.
 
     python benchmarks/data_time.py --workers 0 2 8
-    python benchmarks/data_time.py configs/baselines/kd_resnet32x4_resnet8x4_cifar100.py
+    python benchmarks/data_time.py configs/baselines/kd/kd_resnet32x4_resnet8x4_cifar100.py
 """
 
 import copy

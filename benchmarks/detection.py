@@ -84,7 +84,7 @@ def config_file(method: str) -> Path:
     if method == STUDENT:
         return CONFIGS / 'digits/gfl_r18w16_fpn_digits.py'
     end = '_gfl_r18w48_r18w16_fpn_digits.py'
-    known = {path.name.removesuffix(end): path for path in CONFIGS.glob(f'*/*{end}')}
+    known = {path.name.removesuffix(end): path for path in CONFIGS.rglob(f'*{end}')}
     if method not in known:
         raise SystemExit(f'no config of {method!r}; there are: {", ".join(sorted(known))}')
     return known[method]

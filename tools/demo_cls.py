@@ -20,10 +20,10 @@ CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 TEACHER = CONFIGS / 'digits/resnet14_digits.py'
 STUDENT = CONFIGS / 'digits/resnet8_digits.py'
 METHODS = {
-    'KD': 'baselines/kd',
-    'DKD': 'baselines/dkd',
-    'DIST': 'baselines/dist',
-    'RKD': 'baselines/rkd',
+    'KD': 'baselines/kd/kd',
+    'DKD': 'baselines/dkd/dkd',
+    'DIST': 'baselines/dist/dist',
+    'RKD': 'baselines/rkd/rkd',
     'RCKA': 'rcka/rcka',
     'FKD': 'fkd/fkd',
     'CCKD': 'cckd/cckd',

@@ -1,11 +1,11 @@
 """CMKD: ResNet-34 teaches ResNet-18 on ImageNet."""
 
 _base_ = [
-    '../_base_/in1k_4xb64.py',
+    '../_base_/in1k_4xb128.py',
     '../_base_/pairs/resnet34_resnet18_in1k.py',
     '../_base_/distillers/cmkd.py',
 ]
 
 distiller = _base_.distiller
-distiller.losses.cmkd.tau = 1.0
+distiller.losses.cmkd.update(tau=1.0)
 model = dict(distiller=distiller)

@@ -1,7 +1,7 @@
 """DLKD: ResNet-50 teaches MobileNetV2 (half) on CIFAR-100."""
 
 _base_ = [
-    '../_base_/cifar100_240e_lr0.01.py',
+    '../_base_/cifar100_240e.py',
     '../_base_/pairs/resnet50_mobilenetv2_half_cifar100.py',
     '../_base_/distillers/dlkd.py',
 ]

@@ -13,7 +13,7 @@ def benchmark(script, repo, monkeypatch):
     """Function: runs the benchmark on handwritten digits."""
 
     def run(*options):
-        config = str(repo / 'configs/baselines/kd_resnet14_resnet8_digits.py')
+        config = str(repo / 'configs/baselines/kd/kd_resnet14_resnet8_digits.py')
         command = [SCRIPT, config, '--repeats', '1', '--threads', '1', *options]
         monkeypatch.setattr(sys, 'argv', command)
         # Of 160 images a batch of 16 makes ten steps.

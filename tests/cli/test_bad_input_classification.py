@@ -18,7 +18,7 @@ METHODS = {
     'cckd': 'cckd/cckd',
     'cmkd': 'cmkd/cmkd',
     'dlkd': 'dlkd/dlkd',
-    'kd': 'baselines/kd',
+    'kd': 'baselines/kd/kd',
 }
 # A pair's config on the eight images, of which training makes one batch.
 TINY = """

@@ -204,7 +204,7 @@ def accuracy(model, mean, std):
 def evaluate_classifiers(rank, folder):
     """The metrics that the hook measures of two teachers of the digits."""
     torch.set_num_threads(1)
-    cfg = load_config('mmkd::baselines/kd_resnet14_resnet8_digits.py')
+    cfg = load_config('mmkd::baselines/kd/kd_resnet14_resnet8_digits.py')
     members = {
         name: {
             'cfg_path': 'mmkd::digits/resnet14_digits.py',

@@ -1,4 +1,4 @@
-"""CCKD on a classifier: correlation of embeddings within the batch, and KD."""
+"""CCKD on a classifier, with embeddings beside the networks: correlation in the batch, and KD."""
 
 distiller = dict(
     losses=dict(
@@ -6,7 +6,8 @@ distiller = dict(
             type='mmkd.CCKDLoss',
             on=dict(source='neck', data_idx=0),
             student_connector=dict(type='mmkd.LinearEmbed', out_channels=128),
-            teacher_connector=dict(type='mmkd.LinearEmbed', out_channels=128),
+            # A fixed random projection: two trained embeddings could agree by collapsing.
+            teacher_connector=dict(type='mmkd.LinearEmbed', out_channels=128, frozen=True),
             kernel='rbf',
             order=2,
             gamma=0.4,

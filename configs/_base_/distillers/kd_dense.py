@@ -1,0 +1,12 @@
+"""KD on a one-stage detector: class logits at the teacher's most confident locations."""
+
+distiller = dict(
+    recorders=dict(logits=dict(type='mmkd.LevelOutputs', source='bbox_head.retina_cls')),
+    losses=dict(
+        kd=dict(
+            type='mmkd.TopKLocationsLoss',
+            on='logits',
+            loss=dict(type='KLDivergence', tau=1.0, loss_weight=0.1),
+        ),
+    ),
+)

@@ -1,0 +1,8 @@
+"""CWD: Faster R-CNN R101 teaches Faster R-CNN R50 on COCO."""
+
+_base_ = [
+    '../../_base_/pairs/faster_rcnn_r101_r50_fpn_2x_coco.py',
+    '../../_base_/distillers/cwd_pyramid.py',
+]
+
+model = dict(distiller=_base_.distiller)

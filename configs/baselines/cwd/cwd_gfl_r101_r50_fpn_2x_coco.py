@@ -1,0 +1,8 @@
+"""CWD: GFL R101 teaches GFL R50 on COCO."""
+
+_base_ = [
+    '../../_base_/pairs/gfl_r101_r50_fpn_2x_coco.py',
+    '../../_base_/distillers/cwd_pyramid.py',
+]
+
+model = dict(distiller=_base_.distiller)

@@ -1,9 +1,0 @@
-"""DIST: ResNet-20 teaches ResNet-8 on CIFAR-100."""
-
-_base_ = [
-    '../_base_/cifar100_240e.py',
-    '../_base_/pairs/resnet20_resnet8_cifar100.py',
-    '../_base_/distillers/dist.py',
-]
-
-model = dict(distiller=_base_.distiller)

@@ -1,9 +1,0 @@
-"""DIST: ResNet-32x4 teaches ResNet-8x4 on CIFAR-100."""
-
-_base_ = [
-    '../_base_/cifar100_240e.py',
-    '../_base_/pairs/resnet32x4_resnet8x4_cifar100.py',
-    '../_base_/distillers/dist.py',
-]
-
-model = dict(distiller=_base_.distiller)

@@ -1,9 +1,0 @@
-"""DKD: ResNet-32x4 teaches ResNet-8x4 on CIFAR-100."""
-
-_base_ = [
-    '../_base_/cifar100_240e.py',
-    '../_base_/pairs/resnet32x4_resnet8x4_cifar100.py',
-    '../_base_/distillers/dkd.py',
-]
-
-model = dict(distiller=_base_.distiller)

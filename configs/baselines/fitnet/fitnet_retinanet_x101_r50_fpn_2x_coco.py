@@ -1,0 +1,8 @@
+"""FitNet: RetinaNet X101 teaches RetinaNet R50 on COCO."""
+
+_base_ = [
+    '../../_base_/pairs/retinanet_x101_r50_fpn_2x_coco.py',
+    '../../_base_/distillers/fitnet_pyramid.py',
+]
+
+model = dict(distiller=_base_.distiller)

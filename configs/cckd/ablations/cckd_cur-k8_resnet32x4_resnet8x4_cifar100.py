@@ -1,0 +1,5 @@
+"""CCKD with 8 samples of each class in a batch (ablation)."""
+
+_base_ = '../cckd_resnet32x4_resnet8x4_cifar100.py'
+
+train_dataloader = dict(sampler=dict(num_per_class=8))

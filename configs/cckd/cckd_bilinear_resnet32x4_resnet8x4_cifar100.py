@@ -1,5 +1,0 @@
-"""CCKD with correlation by bilinear pooling (ablation)."""
-
-_base_ = './cckd_resnet32x4_resnet8x4_cifar100.py'
-
-model = dict(distiller=dict(losses=dict(cckd=dict(kernel='bilinear'))))

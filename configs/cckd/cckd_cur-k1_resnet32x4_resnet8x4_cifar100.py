@@ -1,5 +1,0 @@
-"""CCKD with 1 sample of each class in a batch (ablation)."""
-
-_base_ = './cckd_resnet32x4_resnet8x4_cifar100.py'
-
-train_dataloader = dict(sampler=dict(num_per_class=1))

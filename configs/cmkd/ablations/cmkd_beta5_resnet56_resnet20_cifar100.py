@@ -1,0 +1,11 @@
+"""CMKD with beta 5: ResNet-56 teaches ResNet-20 on CIFAR-100."""
+
+_base_ = [
+    '../../_base_/cifar100_240e.py',
+    '../../_base_/pairs/resnet56_resnet20_cifar100.py',
+    '../../_base_/distillers/cmkd.py',
+]
+
+distiller = _base_.distiller
+distiller.losses.cmkd.update(primary_weight=5.0)
+model = dict(distiller=distiller)

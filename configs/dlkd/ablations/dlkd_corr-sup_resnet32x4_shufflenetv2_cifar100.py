@@ -1,0 +1,11 @@
+"""Corr and Sup: ResNet-32x4 teaches ShuffleNetV2 on CIFAR-100."""
+
+_base_ = [
+    '../../_base_/cifar100_240e.py',
+    '../../_base_/pairs/resnet32x4_shufflenetv2_cifar100.py',
+    '../../_base_/distillers/dlkd.py',
+]
+
+distiller = _base_.distiller
+del distiller.losses.dlkd_align
+model = dict(distiller=distiller, views='rotations')

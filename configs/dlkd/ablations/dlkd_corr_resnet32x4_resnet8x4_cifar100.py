@@ -1,0 +1,12 @@
+"""Corr alone: ResNet-32x4 teaches ResNet-8x4 on CIFAR-100."""
+
+_base_ = [
+    '../../_base_/cifar100_240e.py',
+    '../../_base_/pairs/resnet32x4_resnet8x4_cifar100.py',
+    '../../_base_/distillers/dlkd.py',
+]
+
+distiller = _base_.distiller
+del distiller.losses.dlkd_align
+del distiller.losses.dlkd_sup
+model = dict(distiller=distiller, views='rotations')

@@ -1,0 +1,11 @@
+"""FKD with p = 4 in eq. 3: VGG-13 teaches VGG-8 on CIFAR-100."""
+
+_base_ = [
+    '../../_base_/cifar100_240e.py',
+    '../../_base_/pairs/vgg13_vgg8_cifar100.py',
+    '../../_base_/distillers/fkd.py',
+]
+
+distiller = _base_.distiller
+distiller.losses.fkd.update(exponent=4.0)
+model = dict(distiller=distiller)

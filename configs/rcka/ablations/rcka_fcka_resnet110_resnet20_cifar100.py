@@ -1,0 +1,11 @@
+"""FCKA alone: ResNet-110 teaches ResNet-20 on CIFAR-100."""
+
+_base_ = [
+    '../../_base_/cifar100_rcka.py',
+    '../../_base_/pairs/resnet110_resnet20_cifar100.py',
+    '../../_base_/distillers/rcka.py',
+]
+
+distiller = _base_.distiller
+del distiller.losses.rcka_logits
+model = dict(distiller=distiller)

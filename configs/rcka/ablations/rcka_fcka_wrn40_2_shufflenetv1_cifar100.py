@@ -1,0 +1,11 @@
+"""FCKA alone: WRN-40-2 teaches ShuffleNetV1 on CIFAR-100."""
+
+_base_ = [
+    '../../_base_/cifar100_rcka.py',
+    '../../_base_/pairs/wrn40_2_shufflenetv1_cifar100.py',
+    '../../_base_/distillers/rcka.py',
+]
+
+distiller = _base_.distiller
+del distiller.losses.rcka_logits
+model = dict(distiller=distiller)

@@ -1,0 +1,11 @@
+"""LCKA alone: WRN-40-2 teaches WRN-16-2 on CIFAR-100."""
+
+_base_ = [
+    '../../_base_/cifar100_rcka.py',
+    '../../_base_/pairs/wrn40_2_wrn16_2_cifar100.py',
+    '../../_base_/distillers/rcka.py',
+]
+
+distiller = _base_.distiller
+del distiller.losses.rcka_features
+model = dict(distiller=distiller)

@@ -1,0 +1,9 @@
+"""RCKA: ResNet-110 teaches ResNet-32 on CIFAR-100."""
+
+_base_ = [
+    '../_base_/cifar100_rcka_alrs.py',
+    '../_base_/pairs/resnet110_resnet32_cifar100.py',
+    '../_base_/distillers/rcka.py',
+]
+
+model = dict(distiller=_base_.distiller)

@@ -1,0 +1,9 @@
+"""RCKA: ResNet-34 teaches ResNet-18 on ImageNet."""
+
+_base_ = [
+    '../_base_/in1k_alrs.py',
+    '../_base_/pairs/resnet34_resnet18_in1k.py',
+    '../_base_/distillers/rcka.py',
+]
+
+model = dict(distiller=_base_.distiller)
