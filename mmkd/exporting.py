@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
+from torch import Tensor
 
 import mmkd.registry  # noqa: F401
 from mmkd.models.building import model_config
-from mmkd.storage.atomic_write import save_atomically
+from mmkd.plain_config import without_mmkd
+from mmkd.storage.atomic_write import save_atomically, write_atomically
 from mmkd.storage.checkpoint import read_checkpoint
+from mmkd.version import __version__
 
 if TYPE_CHECKING:
     from mmkd.api.training import Result
@@ -22,16 +27,21 @@ PREFIX = 'architecture.'
 OTHER_PREFIXES = ('distiller.', 'teacher.', 'data_preprocessor.')
 # A plain model has no use for the training log and the config of the distillation.
 KEPT_META = ('dataset_meta', 'epoch', 'iter', 'mmengine_version', 'seed', 'time')
+# What tells an earlier export, which may be replaced, from any other file.
+MARK = 'exported_by'
+HEADER = '# The plain config of a student, written by mmkd export.\n'
 
 
 def export(
     checkpoint: str | PathLike[str] | Result,
     out: str | PathLike[str],
     config: str | PathLike[str] | Config | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write the student of a distillation as a plain checkpoint.
 
-    MMDetection or MMPretrain then load it without mmkd's distillation code.
+    MMDetection or MMPretrain then load it without mmkd. If the run averaged its weights
+    (``EMAHook``), the student has the averaged ones, which the run evaluated.
 
     Args:
         checkpoint: Checkpoint of a distillation run, a file or URL; or the result of
@@ -39,14 +49,17 @@ def export(
         out: File to write, such as ``'student.pth'``.
         config: The run's config, a file or a ``Config``: also write the student's plain config
             beside ``out``, as a ``.py`` file of the same name. A result brings its own. Default:
-            write no config.
+            write no config. If a part of the student exists in mmkd alone, such as
+            ``mmkd.CIFARResNet``, the config keeps its import of mmkd, and a warning names the part.
+        overwrite: Replace files that are no earlier exports, too; never the run's own.
 
     Returns:
         The file of the checkpoint.
 
     Raises:
+        FileExistsError: If ``out``, or the config beside it, is a folder or a file of the user's.
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the checkpoint has no student.
+        ValueError: If the checkpoint has no student, or ``out`` is one of the inputs.
         OSError: If ``out`` cannot be written. An older file of that name stays whole.
 
     Example:
@@ -54,25 +67,76 @@ def export(
     """
     path = Path(out)
     if isinstance(checkpoint, str | PathLike):
-        save_atomically(_student_checkpoint(str(checkpoint)), path)
+        source = str(checkpoint)
     else:
-        save_atomically(read_checkpoint(str(checkpoint.checkpoint)), path)
+        source = str(checkpoint.checkpoint)
         config = checkpoint.config if config is None else config
+    if config is not None and not isinstance(config, Config):
+        config = Config.fromfile(config)
+    targets = [path] if config is None else [path, path.with_suffix('.py')]
+    inputs = {'checkpoint': source, 'config': getattr(config, 'filename', None)}
+    _check_targets(targets, {name: file for name, file in inputs.items() if file}, overwrite)
+    student = _student_checkpoint(source, plain=not isinstance(checkpoint, str | PathLike))
     if config is not None:
-        cfg = config if isinstance(config, Config) else Config.fromfile(config)
-        student_config(cfg).dump(path.with_suffix('.py'))
+        plain, needed = without_mmkd(student_config(config))
+        write_atomically((HEADER + plain.pretty_text).encode(), targets[-1])
+        if needed:
+            print_log(
+                f'{targets[-1]} still imports mmkd, because nothing else has {", ".join(needed)}',
+                'current',
+                level=logging.WARNING,
+            )
+    save_atomically(student, path)
     return path
 
 
-def _student_checkpoint(path: str) -> dict[str, Any]:
+def _check_targets(targets: list[Path], inputs: Mapping[str, str], overwrite: bool) -> None:
+    if targets[0].suffix == '.py':
+        raise ValueError(f'out: expected the file of a checkpoint, such as .pth, got {targets[0]}')
+    for target in targets:
+        for name, file in inputs.items():
+            if target.exists() and Path(file).exists() and target.samefile(file):
+                raise ValueError(
+                    f'out: {target} would replace the {name} {file}; choose another name'
+                )
+        if target.is_dir():
+            raise FileExistsError(f'out: expected a file, got the folder {target}')
+        if target.exists() and not (overwrite or _is_export(target)):
+            raise FileExistsError(
+                f'out: {target} exists and is no earlier export; choose another name, '
+                'or overwrite=True (--overwrite)'
+            )
+
+
+def _is_export(path: Path) -> bool:
+    """Whether an earlier export wrote this file."""
+    if path.suffix == '.py':
+        return path.read_bytes().startswith(HEADER.encode())
+    try:
+        return MARK in read_checkpoint(path).get('meta', {})
+    except (ValueError, OSError, TypeError):
+        return False
+
+
+def _student_checkpoint(path: str, plain: bool) -> dict[str, Any]:
     loaded = read_checkpoint(path)
-    state_dict = loaded.get('state_dict', loaded)
-    if not has_student(state_dict):
+    meta, state_dict = loaded.get('meta'), loaded.get('state_dict', loaded)
+    meta = meta if isinstance(meta, Mapping) else {}
+    tensors = [n for n, v in state_dict.items() if isinstance(v, Tensor)] if state_dict else []
+    if not tensors:
         raise ValueError(
-            f'checkpoint: {path} has no student (no name starts with {PREFIX}); is it exported '
-            'already?'
+            f'checkpoint: expected the weights of a distillation in {path}, got no tensors but '
+            f'{sorted(map(str, loaded))}'
         )
-    meta = {key: value for key, value in loaded.get('meta', {}).items() if key in KEPT_META}
+    if not plain and not has_student(state_dict):
+        what = 'an export: it is plain already' if MARK in meta else 'a plain model'
+        raise ValueError(
+            f'checkpoint: {path} has no student (no name starts with {PREFIX}, the first is '
+            f'{tensors[0]}); it looks like the checkpoint of {what}; expected that of a '
+            'distillation, such as work_dirs/RUN/epoch_12.pth'
+        )
+    meta = {key: value for key, value in meta.items() if key in KEPT_META}
+    meta[MARK] = f'mmkd {__version__}'
     return dict(meta=meta, state_dict=student_state_dict(state_dict))
 
 

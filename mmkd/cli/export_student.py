@@ -17,9 +17,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--config', help="the run's config: also write the student's plain config beside `out`"
     )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that are no earlier exports, too'
+    )
     args = parser.parse_args(argv)
     config = None if args.config is None else load_config(args.config)
-    path = export(args.checkpoint, args.out, config=config)
+    path = export(args.checkpoint, args.out, config=config, overwrite=args.overwrite)
     print(f'{path}: {len(read_state_dict(str(path)))} tensors')
     if config is not None:
         print(Path(args.out).with_suffix('.py'))
