@@ -12,6 +12,7 @@ def built(monkeypatch):
     configs = []
 
     class Idle:
+        cfg: dict = {}
         def train(self):
             pass
 
