@@ -5,10 +5,8 @@ to another folder, and starts the epoch again if a checkpoint was saved inside i
 """
 
 import functools
-import os
 from collections.abc import Iterator
 from itertools import islice, repeat
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -50,23 +48,10 @@ def _patch_runner(runner: ModuleType) -> None:
         has_loaded = self._has_loaded
         load_or_resume(self)
         if self._resume and self._has_loaded and not has_loaded:
-            _use_files_of(self)
             _count_trained_batches(self)
 
     cls.train = train_alone
     cls.load_or_resume = load_or_resume_inside_an_epoch
-
-
-def _use_files_of(runner: 'Runner') -> None:
-    """Name the best checkpoints in the folder to which the run was moved, if they are there."""
-    folder = Path(runner.work_dir).resolve()
-    if runner._load_from is not None and Path(runner._load_from).parent.resolve() != folder:
-        return  # resumed from another run
-    for key, value in list(runner.message_hub.runtime_info.items()):
-        if key.startswith('best_ckpt') and isinstance(value, str):
-            here = folder / os.path.basename(value)
-            if here.is_file():
-                runner.message_hub.update_info(key, str(here))
 
 
 def _count_trained_batches(runner: 'Runner') -> None:

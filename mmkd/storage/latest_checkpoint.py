@@ -54,11 +54,11 @@ def is_whole(path: Path) -> bool:
     """Whether a checkpoint is there and not cut short. Its content is not checked."""
     if path.is_dir():  # DeepSpeed saves folders
         return any(path.iterdir())
-    if not path.is_file() or path.stat().st_size == 0:
+    if not path.is_file():
         return False
     with path.open('rb') as file:
-        is_archive = file.read(2) == b'PK'  # files of torch before 1.6 are none
-    return not is_archive or zipfile.is_zipfile(path)
+        is_old = file.read(1) == b'\x80'  # a pickle, as torch wrote before version 1.6
+    return is_old or zipfile.is_zipfile(path)
 
 
 def _named(folder: Path) -> Path | None:

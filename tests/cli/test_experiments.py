@@ -44,7 +44,7 @@ rows = [{'loss': 1.0, 'time': 0.5, 'step': 2}]
 if settings['evaluated']:
     rows.append({'accuracy/top1': settings['top1'], 'step': settings['evaluated']})
 scalars.write_text(''.join(json.dumps(row) + '\\n' for row in rows))
-(work_dir / f'epoch_{epochs}.pth').write_bytes(b'weights')
+(work_dir / f'epoch_{epochs}.pth').write_bytes(b'\\x80weights')
 (work_dir / 'last_checkpoint').write_text(str(work_dir / f'epoch_{epochs}.pth'))
 note('end')
 """

@@ -13,11 +13,22 @@ from mmkd.hooks import EpochSeedHook, seed_epoch_worker
 HOOKS = [{'type': 'mmkd.EpochSeedHook'}]
 
 
+ITERATIONS = {
+    'train_cfg': {'by_epoch': False, 'max_iters': 12, 'val_interval': 4},
+    'param_scheduler': {'type': 'MultiStepLR', 'milestones': [7], 'by_epoch': False},
+}
+
+
 class PowerCut(Hook):
-    """Stops a run in the middle of its second epoch."""
+    """Stops a run after an iteration, by default in the middle of its second epoch."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, iteration=6):
+        self.iteration = iteration
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.epoch == 1 and batch_idx == 1:
+        if runner.iter + 1 == self.iteration:
             raise KeyboardInterrupt
 
 
@@ -29,9 +40,15 @@ def weights(runner):
     return torch.cat([parameter.flatten() for parameter in runner.train().parameters()]).detach()
 
 
-def interrupt_and_resume(toy_runner, **options):
+def checkpoints(interval, **options):
+    """Hooks of a run that saves by iteration."""
+    hook = {'type': 'mmkd.AtomicCheckpointHook', 'by_epoch': False, 'interval': interval}
+    return {'default_hooks': {'checkpoint': hook | options}, 'custom_hooks': HOOKS}
+
+
+def interrupt_and_resume(toy_runner, iteration=6, **options):
     runner = toy_runner('cut', **options)
-    runner.register_hook(PowerCut())
+    runner.register_hook(PowerCut(iteration))
     with pytest.raises(KeyboardInterrupt):
         runner.train()
     return toy_runner('cut', resume=True, **options)
@@ -43,6 +60,81 @@ def test_a_resumed_run_equals_an_uninterrupted_one(toy_runner, num_workers):
     whole = weights(toy_runner('whole', **options))
     resumed = weights(interrupt_and_resume(toy_runner, **options))
     assert torch.equal(whole, resumed)
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+@pytest.mark.parametrize(('interval', 'iteration'), [(3, 7), (5, 6), (4, 4)])
+def test_also_inside_an_epoch(toy_runner, num_workers, interval, iteration):
+    options = {'loader': workers(num_workers), **checkpoints(interval)}
+    resumed = interrupt_and_resume(toy_runner, iteration, **options)
+    assert torch.equal(weights(toy_runner('whole', **options)), weights(resumed))
+    assert resumed.iter == 12  # not one batch twice
+
+
+@pytest.mark.parametrize('counts', [2, 3, 4])
+def test_also_in_the_middle_of_an_accumulation(toy_runner, counts):
+    optimizer = {'type': 'SGD', 'lr': 0.05, 'momentum': 0.9}
+    accumulating = {'optimizer': optimizer, 'accumulative_counts': counts}
+    options = {'optim_wrapper': accumulating, **checkpoints(interval=5)}
+    resumed = interrupt_and_resume(toy_runner, **options)
+    assert torch.equal(weights(toy_runner('whole', **options)), weights(resumed))
+
+
+@pytest.mark.parametrize('sampler', ['InfiniteSampler', 'DefaultSampler'])
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_also_without_epochs(toy_runner, monkeypatch, num_workers, sampler):
+    monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda seconds: None)
+    loader = {**workers(num_workers), 'sampler': {'type': sampler, 'shuffle': True}}
+    best = {'save_best': 'score', 'rule': 'greater'}
+    scores = [{'score': 0.1 * i} for i in range(3)]
+    options = {'loader': loader, 'scores': scores, **ITERATIONS, **checkpoints(4, **best)}
+    whole = weights(toy_runner('whole', **options))
+    assert torch.equal(whole, weights(interrupt_and_resume(toy_runner, **options)))
+
+
+def test_a_loop_without_epochs_needs_the_seed_before_the_checkpoint_is_read(
+    toy_runner, monkeypatch
+):
+    monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda seconds: None)
+    options = {'seed': None, **ITERATIONS, **checkpoints(interval=3)}
+    resumed = interrupt_and_resume(toy_runner, **options)
+    with pytest.raises(ValueError, match=r'randomness\.seed: expected (\d+), the seed of') as error:
+        resumed.train()
+    assert f'--cfg-options randomness.seed={resumed.seed}' in str(error.value)
+    options['seed'] = resumed.seed
+    whole = weights(toy_runner('whole', **options))
+    assert torch.equal(whole, weights(toy_runner('cut', resume=True, **options)))
+
+
+def test_an_epoch_of_another_length_is_refused_inside_and_accepted_after_an_epoch(toy_runner):
+    options = checkpoints(interval=3)
+    interrupt_and_resume(toy_runner, **options)
+    resumed = toy_runner('cut', resume=True, loader={'batch_size': 4}, **options)
+    with pytest.raises(ValueError, match='after batch 2 of 4 of epoch 2, but an epoch now has 2'):
+        resumed.train()
+    options = {'custom_hooks': HOOKS}
+    interrupt_and_resume(toy_runner, **options)  # a checkpoint after epoch 1
+    resumed = toy_runner('cut', resume=True, loader={'batch_size': 4}, **options)
+    resumed.train()
+    assert resumed.iter == 4 + 2 * 2
+
+
+def test_validation_does_not_change_the_random_state(toy_runner):
+    runner = toy_runner(scores=[{}], custom_hooks=HOOKS)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    runner.val()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_checkpoint_without_the_states_of_all_processes(toy_runner, monkeypatch):
+    """Of several processes the stock hook saves the state of one."""
+    optim_wrapper = {'optimizer': {'type': 'SGD', 'lr': 0.05}, 'accumulative_counts': 4}
+    resumed = interrupt_and_resume(toy_runner, optim_wrapper=optim_wrapper, **checkpoints(5))
+    resumed._world_size = 2
+    with pytest.raises(ValueError, match=r'in the middle of a gradient accumulation by 1 proc'):
+        resumed.train()
 
 
 def test_without_the_hook_it_does_not(toy_runner):
@@ -102,7 +194,6 @@ def test_the_worker_function_is_registered_where_mmengine_looks():
     ('options', 'reason'),
     [
         ({'loader': {**workers(1), 'persistent_workers': True}}, 'persistent_workers=True'),
-        ({'train_cfg': {'by_epoch': False, 'max_iters': 1}}, 'iteration-based loop'),
         ({'loader': workers(1)}, None),
     ],
 )
