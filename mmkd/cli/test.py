@@ -32,6 +32,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def evaluate(args: argparse.Namespace) -> dict[str, float]:
     """Evaluate as the options say, and return the metrics."""
     cfg = student_config(config_from(args))
+    # What a training starts from must not replace the checkpoint that is evaluated.
+    cfg.load_from, cfg.resume = None, False
     state_dict = student_state_dict(read_state_dict(args.checkpoint))
     if args.show_dir is not None:
         # The hook takes a relative path from below the work directory.

@@ -93,6 +93,18 @@ def test_torchrun_is_asked_for_one_node(shell, repo):
     ]
 
 
+SHOW_INTERFACES = '#!/usr/bin/env bash\necho "$GLOO_SOCKET_IFNAME $NCCL_SOCKET_IFNAME"\n'
+
+
+@pytest.mark.parametrize(
+    ('settings', 'interfaces'),
+    [({}, 'lo lo'), ({'GLOO_SOCKET_IFNAME': 'eth0'}, 'eth0 lo'), ({'NNODES': '2'}, ' ')],
+)
+def test_one_machine_listens_to_itself_alone(shell, settings, interfaces):
+    run = shell('dist_train.sh', 'c.py', 2, programs={'python': SHOW_INTERFACES}, **settings)
+    assert run.stdout.strip('\n') == interfaces
+
+
 def test_torchrun_is_asked_for_several_nodes(shell, repo):
     settings = {'NNODES': '3', 'NODE_RANK': '2', 'MASTER_ADDR': 'first', 'PORT': '12345'}
     run = shell('dist_test.sh', 'c.py', 'w.pth', 8, programs={'python': PRINT}, **settings)

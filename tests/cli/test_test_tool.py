@@ -48,8 +48,9 @@ def test_metrics_are_those_of_the_validation_in_training(evaluate, checkpoint, t
     assert f'coco/bbox_mAP_50: {metrics["coco/bbox_mAP_50"]:.4f}' in log
 
 
-def test_teacher_is_not_built(evaluate, checkpoint):
-    metrics, _ = evaluate(checkpoint, '--cfg-options', 'model.teacher.cfg_path=/no/such/config.py')
+def test_neither_teacher_nor_start_of_the_training_are_read(evaluate, checkpoint):
+    settings = ['model.teacher.cfg_path=/no/such/config.py', 'load_from=/no/such.pth']
+    metrics, _ = evaluate(checkpoint, '--cfg-options', *settings)
     assert metrics['coco/bbox_mAP_50'] > 0
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import ClassVar
 
 import mmkd  # noqa: F401  # isort: skip  (before MMEngine is imported)
 import pytest
@@ -164,7 +165,10 @@ def test_mmrazor_reads_a_hubs_config_as_literals(tmp_path):
 
 
 class Inferencer(BaseInferencer):
-    preprocess_kwargs = forward_kwargs = visualize_kwargs = postprocess_kwargs = frozenset()
+    preprocess_kwargs: ClassVar = set()
+    forward_kwargs: ClassVar = set()
+    visualize_kwargs: ClassVar = set()
+    postprocess_kwargs: ClassVar = set()
 
     def _init_pipeline(self, cfg):
         return None
