@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -341,14 +342,19 @@ def test_layouts_of_coco_folders(annotations, images, val, detector, tiny_coco, 
         shutil.copytree(source / 'images', tmp_path / images.format(split), dirs_exist_ok=True)
         file.parent.mkdir(exist_ok=True)
         shutil.copy(source / 'annotations.json', file)
-    settings, classes = data_settings(detector, tmp_path)
-    assert classes == [*CLASSES]
+    own = data_settings(detector, tmp_path, tmp_path / 'run')
+    settings = own.settings
+    assert own.classes == [*CLASSES]
     dataset = settings['train_dataloader']['dataset']
-    assert dataset['ann_file'] == str(tmp_path / annotations.format('train'))
     assert dataset['data_prefix'] == {'img': f'{tmp_path / images.format("train")}/'}
     if val is None:
-        assert settings['val_dataloader'] is settings['test_evaluator'] is None
+        held_out = settings['val_dataloader']['dataset']
+        assert held_out['ann_file'] == settings['val_evaluator']['ann_file']
+        assert {*own.files} == {Path(d['ann_file']) for d in (dataset, held_out)}
+        assert held_out['data_prefix'] == dataset['data_prefix']
+        assert held_out['test_mode']
     else:
+        assert dataset['ann_file'] == str(tmp_path / annotations.format('train'))
         assert settings['val_evaluator']['ann_file'] == str(tmp_path / annotations.format(val))
         assert settings['test_dataloader'] == 'val_dataloader'
 
@@ -357,29 +363,71 @@ def test_a_folder_without_annotations_names_the_layouts(detector, tmp_path):
     (tmp_path / 'pictures').mkdir()
     message = r"data: expected training data in .*train\.json, .*annotations.*; got \['pictures'\]"
     with pytest.raises(FileNotFoundError, match=message):
-        data_settings(detector, tmp_path)
+        data_settings(detector, tmp_path, tmp_path)
     with pytest.raises(FileNotFoundError, match=r'data: no such folder'):
-        data_settings(detector, tmp_path / 'none')
+        data_settings(detector, tmp_path / 'none', tmp_path)
 
 
 def test_annotations_without_their_images_name_the_places(detector, tiny_coco, tmp_path):
     shutil.copy(tiny_coco(*CLASSES) / 'annotations.json', tmp_path / 'train.json')
     with pytest.raises(FileNotFoundError, match=r"'0\.png', the first image .* name the folder"):
-        data_settings(detector, tmp_path)
+        data_settings(detector, tmp_path, tmp_path)
+
+
+def test_no_validation_has_to_be_asked_for(detector, tiny_coco, tmp_path):
+    source = tiny_coco(*CLASSES)
+    files = (source / 'annotations.json', source / 'images')
+    shutil.copytree(source / 'images', tmp_path / 'train')
+    shutil.copy(files[0], tmp_path / 'train.json')
+    for data in ({'train': files, 'val': None}, {'root': tmp_path, 'val': None}):
+        own = data_settings(detector, data, tmp_path)
+        assert own.settings['val_dataloader'] is own.settings['test_evaluator'] is None
+        assert ('validation', 'none, as val=None asks') in own.decisions
+        assert not own.files
 
 
 def test_folders_of_classes(classifier, tiny_coco, tmp_path):
     write_class_folders(tmp_path, sorted((tiny_coco(*CLASSES) / 'images').glob('*.png')))
-    settings, classes = data_settings(classifier, tmp_path)
-    assert classes == [*CLASSES]
-    assert settings['val_evaluator'] == {'type': 'Accuracy', 'topk': (1,)}
+    own = data_settings(classifier, tmp_path, tmp_path)
+    assert own.classes == [*CLASSES]
+    assert own.settings['val_evaluator'] == {'type': 'Accuracy', 'topk': (1,)}
     named = {split: tmp_path / split for split in ('train', 'val')}
-    assert data_settings(classifier, named) == (settings, classes)
-    shutil.rmtree(tmp_path / 'val' / 'disc')
+    assert data_settings(classifier, named, tmp_path) == own
+    (tmp_path / 'val' / 'disc').rename(tmp_path / 'val' / 'disk')
     with pytest.raises(ValueError, match=r'data: expected the same class folders in train and val'):
-        data_settings(classifier, tmp_path)
+        data_settings(classifier, tmp_path, tmp_path)
     with pytest.raises(FileNotFoundError, match=r'data: .*train/CLASS/'):
-        data_settings(classifier, tmp_path / 'val')
+        data_settings(classifier, tmp_path / 'val', tmp_path)
+
+
+def test_images_of_class_folders_are_held_out(classifier, tiny_coco, tmp_path):
+    write_class_folders(tmp_path, sorted((tiny_coco(*CLASSES) / 'images').glob('*.png')))
+    (tmp_path / 'train' / 'disc' / 'notes.webp').touch()
+    own = data_settings(classifier, {'train': tmp_path / 'train'}, tmp_path / 'run')
+    parts = {path.stem: text.splitlines() for path, text in own.files.items()}
+    assert len(parts['val_images']) == 1
+    together = parts['train_images'] + parts['val_images']
+    found = [f'{p.parent.name}/{p.name}' for p in (tmp_path / 'train').rglob('*.png')]
+    assert sorted(together) == sorted(f'{f} {CLASSES.index(f.split("/")[0])}' for f in found)
+    assert ('data', 'left out, as MMPretrain does not read them: 1 .webp') in own.decisions
+    dataset = own.settings['val_dataloader']['dataset']
+    assert dataset['data_prefix'] == str(tmp_path / 'train')
+    assert Path(dataset['ann_file']) in own.files
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda train: (train / '.ipynb_checkpoints').mkdir(), r"'\.ipynb_checkpoints'\] would"),
+        (lambda train: (train / 'empty').mkdir(), r'expected images .* in .*empty, got no file'),
+        (lambda train: shutil.rmtree(train / 'disc'), r"at least two classes in .*\['square'\]"),
+    ],
+)
+def test_folders_that_are_no_classes_are_named(classifier, tiny_coco, tmp_path, change, message):
+    write_class_folders(tmp_path, sorted((tiny_coco(*CLASSES) / 'images').glob('*.png')))
+    change(tmp_path / 'train')
+    with pytest.raises(ValueError, match=message):
+        data_settings(classifier, tmp_path, tmp_path)
 
 
 def test_data_that_does_not_fit_is_named(detector, classifier, tiny_coco, tmp_path):
@@ -391,19 +439,23 @@ def test_data_that_does_not_fit_is_named(detector, classifier, tiny_coco, tmp_pa
         (detector, {'train': files[0]}, r"data\['train'\]: expected \(annotation file, folder"),
         (detector, {'train': ('no.json', '.')}, r"data\['train'\]: no such file: no\.json"),
         (detector, {'train': (files[0], 'no')}, r"data\['train'\]: no such folder: no"),
-        (detector, {'train': (tmp_path / 'empty.json', '.')}, r'annotations with `categories`'),
+        (
+            detector,
+            {'train': (tmp_path / 'empty.json', '.')},
+            r'expected a list of categories in .*empty\.json',
+        ),
         (detector, {'train': files, 'val': (ring, files[1])}, r"it lacks \['square'\]"),
         (classifier, {'train': files}, r"data\['train'\]: expected a folder of classes"),
-        (classifier, {'train': files[1]}, r'expected a folder for each class'),
+        (classifier, {'train': files[1]}, r'expected a folder for each of at least two classes'),
     ]:
         with pytest.raises((ValueError, FileNotFoundError), match=message):
-            data_settings(cfg, data)
+            data_settings(cfg, data, tmp_path)
 
 
-def test_a_data_set_in_memory_cannot_be_replaced(tiny_coco):
+def test_a_data_set_in_memory_cannot_be_replaced(tiny_coco, tmp_path):
     files = (tiny_coco(*CLASSES) / 'annotations.json', tiny_coco(*CLASSES) / 'images')
     cfg = pipeline_config('mmdet', 'RetinaNet', [])
     with pytest.raises(
         ValueError, match=r'student: expected a train_dataloader whose data set reads'
     ):
-        data_settings(cfg, {'train': files})
+        data_settings(cfg, {'train': files}, tmp_path)
