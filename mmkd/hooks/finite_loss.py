@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
+from mmkd.teachers.not_finite import not_finite
 
 _IDENTITY_KEYS = ('img_path', 'img_id', 'sample_idx')  # the clearest first
 
@@ -61,7 +62,8 @@ class FiniteLossHook(Hook):
 
     Raises:
         FloatingPointError: Names each bad loss, the epoch, the iteration and the files of the
-            batch; or each bad weight.
+            batch; or each bad weight. If the teacher's features are not finite, the error names
+            the teacher's module and checkpoint instead.
 
     Example:
         >>> default_hooks = dict(finite_loss=dict(type='mmkd.FiniteLossHook'))
@@ -85,10 +87,26 @@ class FiniteLossHook(Hook):
         outputs = outputs or {}
         bad = _non_finite(outputs)
         if bad:
+            self._blame_teacher(runner, data_batch, bad)
             values = ', '.join(f'{name}={torch.as_tensor(outputs[name]).tolist()}' for name in bad)
             raise FloatingPointError(
                 f'training loss: expected finite values, got {values} at epoch {runner.epoch + 1}, '
                 f'iteration {runner.iter + 1}; batch: {_describe_batch(data_batch)}'
+            )
+
+    def _blame_teacher(self, runner: Runner, data_batch: Any, bad: list[str]) -> None:
+        """Raise if a distillation loss is bad because the teacher's features are."""
+        model = unwrap_model(getattr(runner, 'model', None))
+        if not hasattr(model, 'teacher') or not any(name.startswith('distill.') for name in bad):
+            return
+        batch = model.data_preprocessor(data_batch, False)
+        culprits = not_finite(model.teacher, batch['inputs'], batch.get('data_samples'))
+        if culprits:
+            raise FloatingPointError(
+                'teacher: expected finite features, got NaN or infinity from its module '
+                f'{" and ".join(culprits)} at epoch {runner.epoch + 1}, iteration '
+                f'{runner.iter + 1}; batch: {_describe_batch(data_batch)}; check the weights and '
+                "the normalization of the images, and try precision='fp32' or 'bf16'"
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -77,7 +77,7 @@ class FrozenTeacher:
             )
         if mode is not None and mode not in MODES:
             raise ValueError(f'mode: expected one of {[*MODES]} or None, got {mode!r}')
-        self.precision, self.mode = precision, mode
+        self.checkpoint, self.precision, self.mode = checkpoint, precision, mode
         self.compiled, self.channels_last = compile is not False, channels_last
         self.model = build_model(model).requires_grad_(False).eval()
         if channels_last:

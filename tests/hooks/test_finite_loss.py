@@ -2,9 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers import distiller_config, toy_detector
 from mmengine.structures import BaseDataElement
 
+from mmkd.algorithms import FrozenTeacherDistill
 from mmkd.hooks import FiniteLossHook
+from mmkd.teachers import FrozenTeacher, TeacherEnsemble
 
 RUNNER = SimpleNamespace(epoch=1, iter=6)
 
@@ -121,3 +124,48 @@ def test_an_infinite_buffer_may_be_saved():
     model.weight.data[0, 0] = float('nan')
     with pytest.raises(FloatingPointError, match=r'in 1 of 2 parameters \(first: weight\)'):
         FiniteLossHook().before_save_checkpoint(runner, {'state_dict': model.state_dict()})
+
+
+def step_with(teacher):
+    """The losses of a step with this teacher, and the runner and the batch that the hook gets."""
+    distiller = distiller_config()
+    if isinstance(teacher, TeacherEnsemble):
+        distiller['teacher_recorders'] = {
+            'feature': {'type': 'ModuleOutputs', 'source': 'second.neck'}
+        }
+    model = FrozenTeacherDistill(toy_detector(0), teacher, distiller)
+    batch = {'inputs': torch.rand(2, 3, 8, 8), 'data_samples': None}
+    losses = model.loss(batch['inputs'])
+    return losses, SimpleNamespace(epoch=1, iter=6, model=model), batch
+
+
+def spoiled(value):
+    detector = toy_detector(1)
+    name, parameter = next(iter(detector.backbone.named_parameters()))
+    parameter.data.fill_(value)
+    return detector, f'backbone.{name.rpartition(".")[0]}'.rstrip('.')
+
+
+@pytest.mark.parametrize('value', [3e38, float('nan')])
+@pytest.mark.parametrize('several', [False, True])
+def test_a_teacher_that_returns_nan_is_named_with_its_module(value, several):
+    model, module = spoiled(value)
+    teacher = FrozenTeacher(model)
+    teacher.checkpoint = 'teacher.pth'
+    if several:
+        teacher = TeacherEnsemble({'first': FrozenTeacher(toy_detector(2)), 'second': teacher})
+        module = f'second.{module}'
+    losses, runner, batch = step_with(teacher)
+    with pytest.raises(FloatingPointError) as error:
+        check({'loss': sum(losses.values()), **losses}, batch, runner=runner)
+    assert str(error.value).startswith(
+        f'teacher: expected finite features, got NaN or infinity from its module {module} '
+        '(checkpoint: teacher.pth'
+    )
+    assert 'epoch 2, iteration 7' in str(error.value)
+
+
+def test_other_losses_are_not_the_teachers_fault():
+    losses, runner, batch = step_with(FrozenTeacher(toy_detector(1)))
+    with pytest.raises(FloatingPointError, match='training loss: expected finite values'):
+        check({**losses, 'distill.loss_feature': float('nan')}, batch, runner=runner)
