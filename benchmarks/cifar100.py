@@ -13,11 +13,13 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from comparison import parser_of
 from mmengine.config import Config
+from published import CIFAR_PAIRS, ROWS
 
 import mmkd.registry  # noqa: F401
 from mmkd.analysis import read_run, summarize, to_markdown
@@ -37,10 +39,18 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=['resnet32x4_resnet8x4'],
         metavar='PAIR',
-        help='TEACHER_STUDENT, as in configs/_base_/pairs',
+        help='TEACHER_STUDENT, as in the table published.py; all for all of them',
     )
     parser.add_argument('--epochs', type=int, help='epochs of every run (default: as published)')
     parser.add_argument('--images', type=int, help='training images of the students (default: all)')
+    parser.add_argument(
+        '--holdout',
+        type=int,
+        default=0,
+        metavar='N',
+        help='evaluate on N training images that no run trains on, 5000 to choose loss weights '
+        '(default: 0, the test images)',
+    )
     parser.add_argument(
         '--teacher-epochs', type=int, help='epochs of the teacher (default: --epochs)'
     )
@@ -50,7 +60,10 @@ def parse_args() -> argparse.Namespace:
         default=Path('work_dirs/cifar100'),
         help='folder of runs and tables',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.pairs == ['all']:
+        args.pairs = [pair.removesuffix('_cifar100') for pair in CIFAR_PAIRS]
+    return args
 
 
 def config_file(method: str, pair: str) -> Path:
@@ -85,11 +98,25 @@ def networks(pair: str) -> tuple[Path, Path]:
     return teacher, student
 
 
+def published_line(pair: str, methods: Sequence[str]) -> str:
+    """What papers publish of these methods on this pair, at their full schedules."""
+    found = {
+        f'{row.method} {row.result:.2f} ({row.source})': None
+        for row in ROWS
+        if row.pair == f'{pair}_cifar100' and row.method in methods and row.result is not None
+    }
+    return f'Published: {", ".join(found)}.\n' if found else ''
+
+
 def prepare(source: Path, args: argparse.Namespace, epochs: int | None) -> Config:
     """The config of a run on the given data and schedule."""
     cfg = Config.fromfile(source)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.root = str(args.data)
+    if args.holdout:
+        cfg.train_dataloader.dataset.num_holdout = args.holdout
+        # MMEngine's runner evaluates the validation data while it trains.
+        cfg.val_dataloader.dataset.update(split='train', num_holdout=args.holdout, held_out=True)
     if epochs is not None:
         cfg.train_dataloader.batch_size = 64
         cfg.optim_wrapper.optimizer.lr = 0.05
@@ -151,11 +178,13 @@ def main() -> None:
         summary = summarize(rows)
         results[pair] = dict(runs=rows, summary=summary)
         baseline = STUDENT if STUDENT in summary else next(iter(summary))
-        tables.append(f'## {pair}\n\n{to_markdown(summary, baseline, "top-1")}\n')
+        table = to_markdown(summary, baseline, 'top-1')
+        tables.append(f'## {pair}\n\n{table}\n{published_line(pair, args.methods)}')
         print(f'\n{tables[-1]}')
     facts = dict(
         epochs=args.epochs or 'as published',
         images=args.images or 'all',
+        evaluated_on=f'{args.holdout} held-out images' if args.holdout else 'test images',
         seeds=args.seeds,
         machine=f'{platform.machine()}, {os.cpu_count()} cores',
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu',

@@ -37,14 +37,19 @@ class InMemoryDataset(Dataset):
         num_samples: Size of a class-balanced subset, in the order of the images. The counts of two
             classes differ by at most one, unless a class runs out. With the same seed, a larger
             subset contains the smaller. Default None: all.
-        seed: Non-negative seed that chooses the subset. Default 0.
+        num_holdout: Size of a class-balanced part that is set aside, such as 5000 of CIFAR's
+            training images to choose loss weights by. The data set is then the rest, or this part
+            if ``held_out``. Default 0.
+        held_out: Whether to take the part that is set aside. Default False.
+        seed: Non-negative seed that chooses the subset and what is set aside. Default 0.
         with_labels: Whether to keep the labels. Default True.
         device: Device of the images and batches. Default None: MMEngine's device (an accelerator
             if there is one, else the CPU). Labels stay on the CPU.
 
     Raises:
         TypeError: If the images are not uint8, or the labels are not integers.
-        ValueError: If a shape, ``crop_padding``, ``num_samples`` or ``seed`` is out of its range.
+        ValueError: If a shape, ``crop_padding``, ``num_samples``, ``num_holdout`` or ``seed`` is
+            out of its range, or ``held_out`` has no ``num_holdout``.
 
     Example:
         >>> data = InMemoryDataset(np.zeros((4, 3, 8, 8), np.uint8), np.arange(4), device='cpu')
@@ -63,6 +68,8 @@ class InMemoryDataset(Dataset):
         crop_padding: int = 4,
         flip: bool = True,
         num_samples: int | None = None,
+        num_holdout: int = 0,
+        held_out: bool = False,
         seed: int = 0,
         with_labels: bool = True,
         device: str | torch.device | None = None,
@@ -70,9 +77,9 @@ class InMemoryDataset(Dataset):
         images = torch.as_tensor(images)
         known = None if labels is None else torch.as_tensor(labels)
         _check(images, known, crop_padding, seed)
-        if num_samples is not None:
-            groups = torch.zeros(len(images)) if known is None else known
-            chosen = _balanced_subset(groups.numpy(), num_samples, seed)
+        groups = (torch.zeros(len(images)) if known is None else known).numpy()
+        chosen = _part(groups, num_samples, num_holdout, held_out, seed)
+        if chosen is not None:
             images = images[chosen]
             known = None if known is None else known[chosen]
         self.images = images.to(device or get_device())
@@ -205,6 +212,27 @@ def _check(images: Tensor, labels: Tensor | None, crop_padding: int, seed: int) 
         raise ValueError(f'crop_padding: expected at least 0 pixels, got {crop_padding}')
     if seed < 0:
         raise ValueError(f'seed: expected a non-negative integer, got {seed}')
+
+
+def _part(
+    labels: np.ndarray, num_samples: int | None, num_holdout: int, held_out: bool, seed: int
+) -> np.ndarray | None:
+    """Return ascending indices of the samples of a part; None for all."""
+    if not 0 <= num_holdout < len(labels):
+        raise ValueError(
+            f'num_holdout: expected 0 to {len(labels) - 1}, fewer than there are images, got '
+            f'{num_holdout}'
+        )
+    if held_out and not num_holdout:
+        raise ValueError('held_out: expected a num_holdout of at least 1 beside it, got 0')
+    part = None
+    if num_holdout:
+        part = _balanced_subset(labels, num_holdout, seed)
+        part = part if held_out else np.setdiff1d(np.arange(len(labels)), part)
+    if num_samples is None:
+        return part
+    part = np.arange(len(labels)) if part is None else part
+    return part[_balanced_subset(labels[part], num_samples, seed)]
 
 
 def _balanced_subset(labels: np.ndarray, num_samples: int, seed: int) -> np.ndarray:
