@@ -1,8 +1,11 @@
 import json
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset
+from mmdet.evaluation import CocoMetric
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
 from torch import nn
 from torch.utils.data import Subset
@@ -30,7 +33,7 @@ def coco(tmp_path):
             'categories': [{'id': i, 'name': name} for i, name in enumerate(categories, 1)],
         }
         path.write_text(json.dumps(content))
-        options |= {'metainfo': {'classes': classes}, 'data_prefix': {'img': ''}}
+        options = {'metainfo': {'classes': classes}, 'data_prefix': {'img': ''}} | options
         return CocoDataset(ann_file=str(path), **options)
 
     return build
@@ -256,3 +259,132 @@ def test_an_empty_data_set_that_is_not_coco(tmp_path):
         pytest.raises(ValueError, match=r"BaseDataset of '.*list\.json'"),
     ):
         BaseDataset(ann_file=str(path))
+
+
+# --- annotations
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    found = []
+    monkeypatch.setattr('mmkd.hooks.data_check._warn', found.append)
+    return found
+
+
+def change(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def changed(coco, tmp_path):
+    """Function: the data set after an edit of its file."""
+
+    def build(edit, name='train.json', **options):
+        coco(name=name, lazy_init=True, images=4)
+        change(tmp_path / name, edit)
+        options = {'metainfo': {'classes': CATEGORIES}, 'data_prefix': {'img': ''}} | options
+        return CocoDataset(ann_file=str(tmp_path / name), serialize_data=False, **options)
+
+    return build
+
+
+def test_a_few_lost_annotations_are_told_and_most_stop(changed, warnings):
+    check(changed(lambda c: c['annotations'][0].update(bbox=[50, 0, 9, 9])))
+    (warning,) = warnings
+    assert warning.startswith('train_dataloader: ')
+    assert '1 boxes outside of their image (first: annotation 1, bbox [50, 0, 9, 9]' in warning
+    lost = changed(lambda c: [a.update(category_id='1') for a in c['annotations']])
+    assert '4 of 4 are lost: 4 annotations of no category of the file' in complaint(lost)
+
+
+def test_no_annotations_at_all(changed, coco):
+    nothing = changed(lambda c: c.pop('annotations'))
+    assert 'expected annotations of the classes, got none' in complaint(nothing)
+    check(ConcatDataset([coco(name='labeled.json'), nothing]))  # such as semi-supervised sets
+
+
+def test_images_without_annotations_beside_them_are_legitimate(changed, warnings):
+    check(changed(lambda c: c.update(annotations=c['annotations'][:1])))
+    assert not warnings
+
+
+def test_a_categorys_name_that_stands_twice(changed):
+    twice = changed(lambda c: c['categories'][0].update(name='dog'))
+    assert "has no category named 'cat'" in complaint(twice)
+
+
+def test_masks_are_needed_where_they_are_read(changed):
+    pipeline = [{'type': 'mmdet.LoadAnnotations', 'with_mask': True}]
+    boxes = changed(lambda c: None, pipeline=pipeline)
+    assert 'expected a segmentation in each annotation, got 4' in complaint(boxes)
+
+
+@pytest.mark.parametrize(('wrong', 'stops'), [(1, False), (4, True)])
+def test_sizes_of_images_are_compared_with_a_few_files(changed, warnings, tmp_path, wrong, stops):
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / f'{index}.jpg'), np.zeros((20, 30 if index < wrong else 20, 3)))
+    pipeline = [{'type': 'mmdet.LoadImageFromFile'}]
+    dataset = changed(lambda c: None, pipeline=pipeline, data_prefix={'img': str(tmp_path)})
+    message = complaint(dataset) if stops else (check(dataset), warnings[0])[1]
+    assert f'of 4 images read, {wrong} differ: {tmp_path}/0.jpg has 30 x 20 pixels, the' in message
+    assert 'annotations say 20 x 20' in message
+
+
+def check_both(train, val, metrics=()):
+    runner = SimpleNamespace(
+        model=detector(),
+        val_loop=SimpleNamespace(evaluator=SimpleNamespace(metrics=metrics)),
+        train_dataloader=SimpleNamespace(dataset=train),
+        val_dataloader=SimpleNamespace(dataset=val),
+    )
+    DataCheckHook().before_train(runner)
+
+
+def test_classes_have_the_same_order_in_validation(coco):
+    other = coco(classes=('dog', 'cat', 'bird'), name='val.json')
+    message = r"label 0 is 'cat' in training and 'dog' here"
+    with pytest.raises(ValueError, match=message):
+        check_both(coco(), other)
+    with pytest.raises(ValueError, match=message):
+        check_both(RepeatDataset(coco(), 2), ConcatDataset([other]))
+    check_both(coco(), coco(categories=CATEGORIES[::-1], name='val.json'))  # mapped by name
+
+
+def test_images_in_training_and_validation_are_told(coco, changed, warnings):
+    renamed = changed(
+        lambda c: [image.update(file_name=f'val_{image["id"]}.jpg') for image in c['images']],
+        name='val.json',
+    )
+    check_both(coco(), renamed)
+    assert not warnings
+    check_both(coco(images=3), coco(images=3, name='val.json'))
+    assert '3 images are in the training data, too' in warnings[0]
+    check_both(coco(indices=[0]), coco(name='val.json', data_prefix={'img': '/other/'}))
+    assert len(warnings) == 1
+
+
+def test_the_evaluators_file_is_that_of_the_data(coco, changed, tmp_path):
+    train, val = coco(), coco(name='val.json')
+    check_both(train, val, [CocoMetric(str(tmp_path / 'val.json'))])
+    changed(lambda c: [image.update(file_name='x.jpg') for image in c['images']], name='other.json')
+    with pytest.raises(ValueError, match=r"image 0 is 0\.jpg there and 'x\.jpg' here"):
+        check_both(train, val, [CocoMetric(str(tmp_path / 'other.json'))])
+    changed(lambda c: c['categories'].pop(), name='few.json')
+    with pytest.raises(ValueError, match=r'few\.json\): expected the classes .* lacks bird'):
+        check_both(train, val, [CocoMetric(str(tmp_path / 'few.json'))])
+
+
+def test_a_test_set_without_annotations_is_legitimate_where_nothing_is_compared(changed, tmp_path):
+    blind = changed(lambda c: c.pop('annotations'), test_mode=True)
+    writes = CocoMetric(blind.ann_file, format_only=True, outfile_prefix=str(tmp_path / 'out'))
+    runner = SimpleNamespace(
+        model=detector(),
+        test_loop=SimpleNamespace(evaluator=SimpleNamespace(metrics=[writes])),
+        test_dataloader=SimpleNamespace(dataset=blind),
+    )
+    DataCheckHook().before_test(runner)
+    runner.test_loop.evaluator.metrics = [CocoMetric(blind.ann_file)]
+    with pytest.raises(ValueError, match='expected annotations of the classes, got none'):
+        DataCheckHook().before_test(runner)
