@@ -6,6 +6,7 @@ from mmkd.losses.cmkd_loss import CMKDLoss
 from mmkd.losses.dlkd_loss import DLKDAlignLoss, DLKDCorrLoss, DLKDSupLoss
 from mmkd.losses.fkd_loss import FKDLoss
 from mmkd.losses.ld_loss import LDLoss
+from mmkd.losses.matched_queries_loss import MatchedQueriesLoss
 from mmkd.losses.mimic_loss import MimicLoss
 from mmkd.losses.mmd_loss import MMDLoss
 from mmkd.losses.patchwise_loss import PatchwiseLoss
@@ -14,6 +15,7 @@ from mmkd.losses.rcka_loss import FCKALoss, LCKALoss
 from mmkd.losses.soft_focal_loss import SoftFocalLoss
 from mmkd.losses.sp_loss import SPLoss
 from mmkd.losses.topk_locations_loss import TopKLocationsLoss
+from mmkd.losses.vitkd_loss import ViTKDGenerationLoss, ViTKDMimicLoss
 
 __all__ = [
     'CCKDLoss',
@@ -27,10 +29,13 @@ __all__ = [
     'LDLoss',
     'LevelLoss',
     'MMDLoss',
+    'MatchedQueriesLoss',
     'MimicLoss',
     'PCKALoss',
     'PatchwiseLoss',
     'SPLoss',
     'SoftFocalLoss',
     'TopKLocationsLoss',
+    'ViTKDGenerationLoss',
+    'ViTKDMimicLoss',
 ]
