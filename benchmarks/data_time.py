@@ -21,7 +21,8 @@ from mmengine.runner import Runner
 from timing import parser_of, print_table, spread, start, write_json
 
 import mmkd.registry  # noqa: F401
-from mmkd.cli.options import add_config_options, build_runner, load_config
+from mmkd.api.running import build_runner, load_config
+from mmkd.cli.options import add_config_options
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 DISTILLED = CONFIGS / 'pcka/pcka_gfl_r18w48_r18w16_fpn_digits.py'

@@ -448,7 +448,7 @@ def test_written_config_is_edited_and_run_by_train(folder, tmp_path, monkeypatch
         return Idle()
 
     monkeypatch.setattr(training, 'build_runner', build)
-    monkeypatch.setattr(train, 'build_runner', build)
+    monkeypatch.setattr('mmkd.api.running.build_runner', build)
     monkeypatch.setattr(training, 'export', lambda *_, **__: None)
     arguments = pair(folder, method='mimic', work_dir=tmp_path)
     cfg = written(mmkd.plan(**arguments))

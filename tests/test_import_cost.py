@@ -35,6 +35,29 @@ def top(module):
     return module.partition('.')[0]
 
 
+HELP = """
+import sys
+from mmkd.cli.main import main
+try:
+    main([{command!r}, '--help'])
+except SystemExit:
+    pass
+loaded = {{name.partition('.')[0] for name in sys.modules}}
+assert not loaded & {{'torch', 'mmengine', 'yapf', 'rich'}}, loaded
+"""
+
+
+@pytest.mark.parametrize(
+    'command', ['distill', 'train', 'test', 'export', 'print-config', 'inspect']
+)
+def test_help_loads_no_package(command):
+    run = subprocess.run(
+        [sys.executable, '-c', HELP.format(command=command)], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert 'usage: mmkd' in run.stdout
+
+
 @pytest.mark.parametrize('call', ['', CALL], ids=['import', 'use'])
 def test_functional_loads_neither_another_package_nor_another_room(call):
     modules = new_modules(f'import mmkd.functional\n{call}')

@@ -15,7 +15,10 @@ import mmkd
 from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.config_options import ConfigOptions
 from mmkd.cli.options import add_config_options, add_launcher
-from mmkd.pairing.methods import CLASSIFIER_METHODS, DETECTOR_METHODS
+
+# Of mmkd.pairing.methods, whose import would make --help slow.
+DETECTOR_METHODS = 'pcka, pcka-mimic, mimic, pkd, cwd, rcka, fkd, cckd, dlkd, cmkd'
+CLASSIFIER_METHODS = 'kd, dkd, dist, rkd, rcka, fkd, cckd, cmkd, dlkd'
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,8 +36,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--method',
         nargs='+',
         metavar='METHOD',
-        help=f'one or several; for detectors {", ".join(DETECTOR_METHODS)}; '
-        f'for classifiers {", ".join(CLASSIFIER_METHODS)} (default: pcka, kd)',
+        help=f'one or several; for detectors {DETECTOR_METHODS}; '
+        f'for classifiers {CLASSIFIER_METHODS} (default: pcka, kd)',
     )
     parser.add_argument(
         '--method-options',
@@ -151,7 +154,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     from mmkd.api.training import plans_of
 
-    plans = plans_of(**arguments)
+    # Runs that differ in their seed alone take the same step.
+    plans = plans_of(**{**arguments, 'seeds': (args.seeds or [None])[0]})
     for plan in plans:
         is_new = not plan.path.exists()
         plan.write()
@@ -162,8 +166,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             if is_new:
                 plan.path.unlink()  # so that it does not stand in the way of the next try
             raise
-    for plan in plans:
-        print(f'{"next":<10} mmkd train {plan.path}')
+    following = 'the same command without --dry-run'
+    if len(plans) == 1 and not args.seeds:
+        following = f'mmkd train {plans[0].path}'
+    print(f'{"next":<10} {following}')
 
 
 if __name__ == '__main__':

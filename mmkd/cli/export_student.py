@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmkd.api.running import load_config
 from mmkd.cli.command import CommandParser, run_command
-from mmkd.exporting import export
-from mmkd.storage.checkpoint import read_state_dict
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,6 +18,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         '--overwrite', action='store_true', help='replace files that are no earlier exports, too'
     )
     args = parser.parse_args(argv)
+    # Late, so that --help is fast.
+    from mmkd.api.running import load_config
+    from mmkd.exporting import export
+    from mmkd.storage.checkpoint import read_state_dict
+
     config = None if args.config is None else load_config(args.config)
     path = export(args.checkpoint, args.out, config=config, overwrite=args.overwrite)
     print(f'{path}: {len(read_state_dict(str(path)))} tensors')

@@ -1,24 +1,24 @@
 """Print the modules, shapes and strides of a teacher and a student.
 
 Both models run once on a black image; they need no weights and no data. Shapes leave out the batch.
-/8 is the stride of a map: pixels of the input per cell.
+/8 is the stride of a map: pixels of the input per cell. The image has the size of the training
+images, padded as a batch is, or 512 pixels a side at most.
 """
+
+from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import rich
-from mmengine.config import Config
-from mmengine.model import BaseModel
-
-from mmkd.api.running import load_config
 from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_config_options
-from mmkd.exporting import student_config
-from mmkd.models.building import build_model
-from mmkd.pairing import default_size, side_by_side, trace
-from mmkd.teachers.frozen_teacher import ARGUMENTS
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.model import BaseModel
+
+    from mmkd.pairing import Calls, Size
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,6 +51,8 @@ def pair_of(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
     Raises:
         ValueError: If the config describes no distillation.
     """
+    from mmkd.api.running import load_config  # late, so that --help is fast
+
     if args.config is None:
         cfg = load_config(args.student, args.cfg_options)
         return cfg, {who: dict(cfg_path=getattr(args, who)) for who in ('student', 'teacher')}
@@ -67,20 +69,55 @@ def pair_of(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
 
 def build(config: Mapping[str, Any]) -> BaseModel:
     """Build a student, or a teacher without its weights."""
+    from mmkd.models.building import build_model
+    from mmkd.teachers.frozen_teacher import ARGUMENTS
+
     return build_model({k: v for k, v in config.items() if k not in ARGUMENTS})
+
+
+def _trained_on(student: Config, size: Size) -> str:
+    """Where the size differs from that of the training images: say so."""
+    from mmkd.pairing import image_size
+
+    trained = image_size(student)
+    return f' (trained on {trained[0]} x {trained[1]})' if trained not in (None, size) else ''
+
+
+def _traced(model: BaseModel, size: Size, whole: Size) -> Calls:
+    """Trace the shapes at one size, and the strides at another that all strides divide."""
+    from mmkd.pairing import trace
+
+    calls = trace(model, size)
+    if size == whole:
+        return calls
+    exact = trace(model, whole)
+    return {
+        name: [
+            tuple(o._replace(stride=e.stride) for o, e in zip(*pair, strict=False))
+            for pair in zip(outputs, exact[name], strict=False)
+        ]
+        for name, outputs in calls.items()
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     args = parse_args(argv)
+    import rich
+
+    from mmkd.exporting import student_config
+    from mmkd.pairing import default_size, padded_size, side_by_side
+
     cfg, configs = pair_of(args)
     models = {name: build(config) for name, config in configs.items()}
-    size = tuple(args.size) if args.size else default_size(student_config(cfg))
+    student = student_config(cfg)
+    whole = tuple(args.size) if args.size else default_size(student)
+    size = whole if args.size else padded_size(student) or whole
     for name, model in models.items():
         millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
         print(f'{name}: {type(model).__name__}, {millions:.1f} M parameters')
-    print(f'image: {size[0]} x {size[1]}\n')
-    traces = {name: trace(model, size) for name, model in models.items()}
+    print(f'image: {size[0]} x {size[1]}{"" if args.size else _trained_on(student, size)}\n')
+    traces = {name: _traced(model, size, whole) for name, model in models.items()}
     rich.print(side_by_side(traces, depth=args.depth, containing=args.filter))
 
 

@@ -3,21 +3,9 @@
 import argparse
 import os
 import os.path as osp
+from typing import Any
 
-from mmengine.config import Config
-
-from mmkd.api.running import build_runner, close_process_group, load_config
 from mmkd.cli.config_options import ConfigOptions
-
-__all__ = [
-    'add_config_options',
-    'add_launcher',
-    'add_run_options',
-    'build_runner',
-    'close_process_group',
-    'config_from',
-    'load_config',
-]
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +40,10 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def config_from(args: argparse.Namespace) -> Config:
+def config_from(args: argparse.Namespace) -> Any:
     """Return the config that the parsed options of :func:`add_run_options` describe."""
+    from mmkd.api.running import load_config  # late, so that --help is fast
+
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher

@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 
-from mmkd.algorithms.short_config import expand_distiller
-from mmkd.api.running import load_config
 from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_config_options
-from mmkd.exporting import student_config
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -18,6 +15,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--short', action='store_true', help='leave a short distiller as it is')
     parser.add_argument('--save', metavar='FILE.py', help='write it to a file, too')
     args = parser.parse_args(argv)
+    # Late, so that --help is fast.
+    from mmkd.algorithms.short_config import expand_distiller
+    from mmkd.api.running import load_config
+    from mmkd.exporting import student_config
+
     cfg = load_config(args.config, args.cfg_options)
     if args.student:
         cfg = student_config(cfg)

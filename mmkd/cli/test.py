@@ -7,13 +7,8 @@ import argparse
 import os.path as osp
 from collections.abc import Sequence
 
-from mmkd.api.running import build_runner, close_process_group
 from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_run_options, config_from
-from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
-from mmkd.exporting import student_config, student_state_dict
-from mmkd.models.model_wrapper import unwrap_model
-from mmkd.storage.checkpoint import load_all, read_state_dict
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -31,6 +26,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def evaluate(args: argparse.Namespace) -> dict[str, float]:
     """Evaluate as the options say, and return the metrics."""
+    # Late, so that --help is fast.
+    from mmkd.api.running import build_runner
+    from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
+    from mmkd.exporting import student_config, student_state_dict
+    from mmkd.models.model_wrapper import unwrap_model
+    from mmkd.storage.checkpoint import load_all, read_state_dict
+
     cfg = student_config(config_from(args))
     # What a training starts from must not replace the checkpoint that is evaluated.
     cfg.load_from, cfg.resume = None, False
@@ -52,6 +54,8 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     """Evaluate, and return the metrics."""
     metrics = evaluate(parse_args(argv))
+    from mmkd.api.running import close_process_group
+
     close_process_group()
     return metrics
 

@@ -5,15 +5,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from mmengine.device import get_device
-
-from mmkd.api import running
-from mmkd.api.running import build_runner, close_process_group
 from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_run_options, config_from
-from mmkd.pairing.writing.runtime import mixed_precision, scaled_learning_rate
-from mmkd.storage.latest_checkpoint import POINTER, is_whole
-from mmkd.storage.work_dir_lock import lock_work_dir
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,8 +27,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='resume from a checkpoint (default: the latest in the work directory)',
     )
     args = parser.parse_args(argv)
-    if args.amp and get_device() == 'cpu':
-        parser.error('--amp: expected a GPU, this machine has none')
+    if args.amp:
+        from mmengine.device import get_device
+
+        if get_device() == 'cpu':
+            parser.error('--amp: expected a GPU, this machine has none')
     if args.resume not in (None, 'auto') and '://' not in args.resume:
         problem = _problem_of(Path(args.resume))
         if problem:
@@ -45,6 +41,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _problem_of(path: Path) -> str | None:
     """Say why a path cannot be resumed from, or return None."""
+    from mmkd.storage.latest_checkpoint import POINTER, is_whole
+
     if not path.exists():
         return 'which does not exist'
     if (path / POINTER).exists():
@@ -55,6 +53,11 @@ def _problem_of(path: Path) -> str | None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Train."""
     args = parse_args(argv)
+    # Late, so that --help is fast.
+    from mmkd.api import running
+    from mmkd.pairing.writing.runtime import mixed_precision, scaled_learning_rate
+    from mmkd.storage.work_dir_lock import lock_work_dir
+
     cfg = config_from(args)
     if args.amp:
         cfg.merge_from_dict(mixed_precision(cfg))
@@ -65,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     # The other processes of a launcher are known only later: there, the runner takes the lock.
     with lock_work_dir(cfg.work_dir) if args.launcher == 'none' else nullcontext():
-        running.train(build_runner(cfg))
-    close_process_group()
+        running.train(running.build_runner(cfg))
+    running.close_process_group()
 
 
 if __name__ == '__main__':

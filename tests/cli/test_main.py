@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from mmkd.cli import main, print_config
+from mmkd.cli import distill, main, print_config
+from mmkd.pairing.methods import CLASSIFIER_METHODS, DETECTOR_METHODS
 
 IMPORTED = """
 import sys
@@ -27,6 +28,11 @@ def test_help_lists_every_command(flag, capsys):
 def test_help_imports_no_package():
     run = subprocess.run([sys.executable, '-c', IMPORTED], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_help_lists_every_method():
+    assert ', '.join(DETECTOR_METHODS) == distill.DETECTOR_METHODS
+    assert ', '.join(CLASSIFIER_METHODS) == distill.CLASSIFIER_METHODS
 
 
 @pytest.mark.parametrize('name', main.COMMANDS)

@@ -1,5 +1,6 @@
 import pytest
 
+from mmkd.api import running
 from mmkd.cli import train
 from mmkd.storage.checkpoint import read_checkpoint
 
@@ -12,15 +13,17 @@ def built(monkeypatch):
     configs = []
 
     class Idle:
-        cfg: dict = {}
+        def __init__(self, cfg):
+            self.cfg = cfg
+
         def train(self):
             pass
 
     def build(cfg):
         configs.append(cfg)
-        return Idle()
+        return Idle(cfg)
 
-    monkeypatch.setattr(train, 'build_runner', build)
+    monkeypatch.setattr(running, 'build_runner', build)
     return configs
 
 
@@ -75,7 +78,7 @@ def test_auto_scale_lr_needs_the_base_batch(tiny_digits):
 
 
 def test_amp_changes_the_optimizer_wrapper_alone(tiny_digits, built, monkeypatch):
-    monkeypatch.setattr(train, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     train.main([str(tiny_digits), '--amp'])
     train.main([str(tiny_digits)])
     mixed, plain = (cfg.optim_wrapper.to_dict() for cfg in built)
@@ -84,13 +87,13 @@ def test_amp_changes_the_optimizer_wrapper_alone(tiny_digits, built, monkeypatch
 
 
 def test_amp_keeps_a_loss_scale_of_the_config(tiny_digits, built, monkeypatch):
-    monkeypatch.setattr(train, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     train.main([str(tiny_digits), '--amp', '--cfg-options', 'optim_wrapper.loss_scale=512.0'])
     assert built[0].optim_wrapper.loss_scale == 512.0
 
 
 def test_amp_needs_a_gpu(tiny_digits, monkeypatch, capsys):
-    monkeypatch.setattr(train, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     with pytest.raises(SystemExit) as stop:
         train.main([str(tiny_digits), '--amp'])
     assert stop.value.code == 2

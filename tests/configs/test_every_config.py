@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 
 from mmkd.algorithms.short_config import expand_distiller
-from mmkd.cli.options import build_runner, load_config
+from mmkd.api.running import build_runner, load_config
 from mmkd.exporting import student_config, student_state_dict
 from mmkd.models.building import build_model, model_config
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmkd.cli.options import build_runner, load_config
+from mmkd.api.running import build_runner, load_config
 from mmkd.models.building import build_model
 
 STUDENT = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmkd.algorithms.short_config import expand_distiller
-from mmkd.cli.options import load_config
+from mmkd.api.running import load_config
 from mmkd.models.loss_names import loss_name
 
 REPO = Path(__file__).resolve().parents[2]
@@ -47,6 +47,7 @@ EVERY = [
     *((PCKA.format(name), 'coco', dict(pcka={**published.PCKA.losses['pcka'], **change}))
       for name, change in PCKA_ABLATIONS.items()),
 ]  # fmt: skip
+NAMES = {'mmkd.ALRS': published.ALRS, 'CosineAnnealingLR': published.COSINE}
 
 
 def schedule_of(cfg):
@@ -55,9 +56,9 @@ def schedule_of(cfg):
     schedulers = [schedulers] if isinstance(schedulers, Mapping) else schedulers
     optimizer = cfg.optim_wrapper.optimizer
     milestones = [
-        published.ALRS if s.type == 'mmkd.ALRS' else tuple(s.milestones)
+        NAMES[s.type] if s.type in NAMES else tuple(s.milestones)
         for s in schedulers
-        if s.type in ('mmkd.ALRS', 'MultiStepLR')
+        if s.type in NAMES or s.type == 'MultiStepLR'
     ]
     return dict(
         batch=cfg.auto_scale_lr.base_batch_size,

@@ -13,8 +13,8 @@ from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 from torch.utils.data import ConcatDataset, Dataset
 
+from mmkd.api.running import build_runner, load_config
 from mmkd.cli import test as test_tool
-from mmkd.cli.options import build_runner, load_config
 from mmkd.datasets.digits import DigitsDataset
 from mmkd.exporting import student_state_dict
 from mmkd.hooks import TeacherEvaluationHook
