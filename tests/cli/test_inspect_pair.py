@@ -18,10 +18,10 @@ def test_tool_prints_both_models_of_a_distillation(repo, capsys, monkeypatch):
     out = printed(capsys, path, '--filter', 'neck', '--depth', 1).splitlines()
     assert out[0].startswith('student: GFL, 1.0 M')
     assert out[1].startswith('teacher: GFL, 6.6 M')
-    assert out[2] == 'image: 256 x 256'
+    assert out[2] == 'image: 160 x 160'  # as in training
     assert [line.rstrip() for line in out[4:6]] == [
         'module  student       teacher',
-        'neck    64x32x32 /8   64x32x32 /8',
+        'neck    64x20x20 /8   64x20x20 /8',
     ]
 
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from rich.console import Console
 
 from mmkd.models.building import build_model
-from mmkd.pairing import default_size, side_by_side, trace
+from mmkd.pairing import default_size, image_size, padded_size, side_by_side, trace
 
 
 @pytest.fixture(scope='module')
@@ -84,6 +84,31 @@ def config(scope, model, **resize):
 )
 def test_size_of_a_detector_is_that_of_its_training_at_most_512(resize, expected):
     assert default_size(config('mmdet', 'RetinaNet', **resize)) == expected
+
+
+@pytest.mark.parametrize(
+    ('resize', 'divisor', 'size', 'padded'),
+    [
+        ({'scale': (160, 120), 'keep_ratio': True}, 32, (120, 160), (128, 160)),
+        ({'type': 'RandomResize', 'scale': [(160, 120), (200, 150)]}, 1, (120, 160), (120, 160)),
+        ({'type': 'Mosaic', 'img_scale': (96, 64)}, 32, (64, 96), (64, 96)),
+        ({'scale': (1333, 800)}, 32, (800, 1333), None),
+        ({'prob': 1.0}, 32, None, None),
+    ],
+)
+def test_size_of_the_training_images_is_read_from_the_pipeline(resize, divisor, size, padded):
+    cfg = config('mmdet', 'RetinaNet', **resize)
+    cfg.model.data_preprocessor = {'pad_size_divisor': divisor}
+    assert image_size(cfg) == size
+    assert padded_size(cfg) == padded
+
+
+def test_size_is_read_from_the_test_pipeline_if_training_names_none():
+    cfg = config('mmdet', 'RetinaNet', scale=(160, 120))
+    cfg.val_dataloader = cfg.pop('train_dataloader')
+    cfg.train_dataloader = {'dataset': {'type': 'CocoDataset', 'pipeline': []}}
+    assert image_size(cfg) == (120, 160)
+    assert default_size(cfg) == (128, 256)
 
 
 @pytest.mark.parametrize(

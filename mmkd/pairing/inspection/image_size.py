@@ -30,19 +30,49 @@ def default_size(cfg: Config, size: Size | None = None) -> Size:
         cfg: Config of the model and its training.
         size: Height and width of the training images. Default: read from the config's transforms.
     """
-    classifier = is_classifier(cfg)
-    pipelines = [of for _, of in pipelines_of(cfg.get('train_dataloader') or {})]
-    sizes = [
-        sizes_of(transform, key, classifier)[0]
-        for pipeline in reversed(pipelines)  # a wrapper that mixes images comes last
-        for transform, key in sized(pipeline)
-    ]
-    size = size or (sizes[-1][::-1] if sizes else None)
-    if classifier:
+    size = size or image_size(cfg)
+    if is_classifier(cfg):
         return size or (SMALL_IMAGE, SMALL_IMAGE)
     height, width = (
         min(-(-side // MULTIPLE) * MULTIPLE, LARGEST) for side in size or [LARGEST] * 2
     )
+    return height, width
+
+
+def image_size(cfg: Config) -> Size | None:
+    """Return height and width of the images that a model trains on, the first of several sizes.
+
+    Without a size in the training's transforms, those of validation and test are read. None if no
+    transform names one.
+
+    Args:
+        cfg: Config of the model and its training.
+    """
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        pipelines = [of for _, of in pipelines_of(cfg.get(loader) or {})]
+        sizes = [
+            sizes_of(transform, key, is_classifier(cfg))[0]
+            for pipeline in reversed(pipelines)  # a wrapper that mixes images comes last
+            for transform, key in sized(pipeline)
+        ]
+        if sizes:
+            width, height = sizes[-1]
+            return height, width
+    return None
+
+
+def padded_size(cfg: Config) -> Size | None:
+    """Return the size of the images with the padding of a batch; at most 512, else None.
+
+    Args:
+        cfg: Config of the model and its training.
+    """
+    size = image_size(cfg)
+    if size is None or max(size) > LARGEST:
+        return None
+    preprocessor = cfg.model.get('data_preprocessor') or {}
+    divisor = preprocessor.get('pad_size_divisor') or 1
+    height, width = (-(-side // divisor) * divisor for side in size)
     return height, width
 
 
