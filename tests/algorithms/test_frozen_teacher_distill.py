@@ -356,5 +356,7 @@ def test_run_with_a_moving_average(tmp_path, save_teacher):
     checkpoint = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
     averaged = checkpoint['state_dict']['architecture.neck.weight']
     assert not torch.equal(averaged, algorithm.student.neck.weight)
+    identity = None if save_teacher else algorithm.teacher.identity
+    assert checkpoint['meta'].get('teacher') == identity
     for state in (checkpoint['state_dict'], checkpoint['ema_state_dict']):
         assert any('teacher.' in name for name in state) == save_teacher

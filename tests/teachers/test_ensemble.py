@@ -38,6 +38,15 @@ class MeanLoss(torch.nn.Module):
         return (student - torch.stack(teacher).mean(0)).square().mean()
 
 
+def test_identity_tells_teachers_apart():
+    first, second = (FrozenTeacher(toy_detector(seed)) for seed in (1, 2))
+    assert first.identity == FrozenTeacher(toy_detector(1)).identity != second.identity
+    both = TeacherEnsemble({'a': first, 'b': second}).identity
+    assert both != TeacherEnsemble({'a': second, 'b': first}).identity
+    second.load_state_dict(first.state_dict(), 'a checkpoint')
+    assert first.identity == second.identity
+
+
 def test_all_outputs_reach_the_loss(images):
     model = algorithm()
     model.distiller.distill_losses['loss_feature'] = MeanLoss()
