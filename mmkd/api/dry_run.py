@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,11 +15,14 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmkd.api.running import build_runner, load_config, train
+from mmkd.checking.setting_values import check_values
 from mmkd.models.building import build_model
 from mmkd.pairing.writing.runtime import TEACHER_HOOK
 from mmkd.storage.atomic_write import save_atomically
 from mmkd.teachers.frozen_teacher import ARGUMENTS
 
+# What checks raise.
+FORESEEN = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
 # Settings of loaders that need worker processes.
 OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
 
@@ -34,18 +37,19 @@ class _OneStepHook(Hook):
     priority = 'LOWEST'  # after the checks of the losses
 
     def __init__(self) -> None:
-        self.batches = ['one training step']
+        self.done: list[str] = []
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
+        self.done.append('one training step')
         if runner.val_loop is not None:
             runner.model.eval()
             batch = next(iter(runner.val_loop.dataloader))
             with torch.no_grad():
                 samples = runner.model.val_step(batch)
             runner.val_loop.evaluator.process(data_samples=samples, data_batch=batch)
-            self.batches.append('one validation batch')
+            self.done.append('one validation batch')
         raise _StepTakenError
 
 
@@ -66,6 +70,7 @@ def take_a_step(path: str | Path) -> str:
         ValueError: If something does not fit.
     """
     cfg = load_config(str(path))
+    check_values(cfg)  # before some are replaced
     with TemporaryDirectory() as folder:
         cfg.work_dir = folder
         cfg.log_level = 'ERROR'
@@ -77,18 +82,32 @@ def take_a_step(path: str | Path) -> str:
         hooks = cfg.get('custom_hooks') or []
         cfg.custom_hooks = [hook for hook in hooks if hook['type'] != TEACHER_HOOK]
         notes = _teacher_without_weights(cfg, Path(folder))
-        runner = build_runner(cfg)
-        notes += _without_downloads(runner.model)
         hook = _OneStepHook()
         # pycocotools prints its progress.
-        with contextlib.suppress(_StepTakenError), contextlib.redirect_stdout(io.StringIO()):
+        with _named_failure(hook.done), contextlib.redirect_stdout(io.StringIO()):
+            runner = build_runner(cfg)
+            notes += _without_downloads(runner.model)
             train(runner, [hook])
-    return '; '.join([' and '.join(hook.batches), *notes])
+    return '; '.join([' and '.join(hook.done), *notes])
+
+
+@contextlib.contextmanager
+def _named_failure(done: list[str]) -> Iterator[None]:
+    """End with the step; an error that no check foresaw says where it came up."""
+    try:
+        yield
+    except _StepTakenError:
+        return
+    except FORESEEN:
+        raise
+    except Exception as error:
+        where = 'validation batch' if done else 'training step'
+        raise ValueError(f'the first {where}: {type(error).__name__}: {error}') from error
 
 
 def _teacher_without_weights(cfg: Config, folder: Path) -> list[str]:
     """Give a teacher whose checkpoint is not on this machine random weights."""
-    teacher = cfg.model.get('teacher') or {}
+    teacher: Any = cfg.model.get('teacher') or {}
     checkpoint = str(teacher.get('checkpoint'))
     remote = '://' in checkpoint
     if 'checkpoint' not in teacher or (not remote and Path(checkpoint).exists()):
@@ -105,6 +124,7 @@ def _teacher_without_weights(cfg: Config, folder: Path) -> list[str]:
 def _without_downloads(model: nn.Module) -> list[str]:
     """Drop initial weights from URLs. Returns which."""
     dropped = []
+    module: Any
     for module in model.modules():
         several = getattr(module, 'init_cfg', None) or []
         for init_cfg in [several] if isinstance(several, Mapping) else several:

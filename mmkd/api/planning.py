@@ -27,6 +27,7 @@ from mmkd.api.sources import (
     plain_settings,
     read_source,
 )
+from mmkd.checking.setting_names import check_options
 from mmkd.models.heads import classifying_heads
 from mmkd.pairing import default_size, trace
 from mmkd.pairing.inspection.head_classes import classes_of
@@ -178,6 +179,7 @@ def plan(
         [*names, *_given_names(data, epochs, image_size, batch_size, seed)]
     )
     files = Files(run)
+    check_options(base, {k: v for k, v in (options or {}).items() if not k.startswith('model.')})
     given = nested(options or {})
     distiller_options = given.get('model', {}).pop('distiller', {})
 
@@ -197,9 +199,9 @@ def plan(
     merge(settings, changed)
     decisions += [('lr', text) for text in rates]
     if epochs is not None or data is not None or batch_size is not None:
-        changed, hooks, changes = _schedule(
-            base, epochs, hooks, {**settings, **given}, own.files, launcher
-        )
+        merged = copy.deepcopy(settings)
+        merge(merged, given)
+        changed, hooks, changes = _schedule(base, epochs, hooks, merged, own.files, launcher)
         merge(settings, changed)
         decisions += [('schedule', text) for text in changes]
     if amp:

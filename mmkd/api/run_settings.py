@@ -14,6 +14,7 @@ from typing import Any, Literal
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mmkd.checking.build_errors import explain_building
 from mmkd.datasets.explained_errors import explain_empty_datasets
 from mmkd.pairing.writing.runtime import scaled_learning_rate
 from mmkd.pairing.writing.settings import Settings, without_scope
@@ -67,6 +68,7 @@ def epoch_length(
         # pycocotools prints its progress.
         with (
             scope,
+            explain_building(changed),
             explain_empty_datasets(),
             contextlib.redirect_stdout(io.StringIO()),
             NamedTemporaryFile('w', suffix=Path(innermost.get('ann_file', '')).suffix) as file,
@@ -121,7 +123,7 @@ def batch_settings(
             ]
     settings |= scaled_learning_rate(cfg)
     images = batch_size or (cfg.get('train_dataloader') or {}).get('batch_size')
-    if not isinstance(rate, int | float) or not isinstance(images, int):
+    if not isinstance(rate, int | float) or not isinstance(images, int) or base is None:
         return settings, [f'scaled by the images of a step over the {base} that it belongs to']
     total = images * process_count(launcher)
     return settings, [f'{rate:g} for {base} images a step -> {rate * total / base:g} for {total}']

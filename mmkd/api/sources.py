@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmkd.api.running import load_config
+from mmkd.checking.build_errors import explain_building
 from mmkd.models.building import build_model
 from mmkd.pairing.writing.config_text import assignments
 from mmkd.pairing.writing.own_data import class_overrides
@@ -48,7 +49,8 @@ class Source:
         changes = {k: v for k, v in settings.items() if k not in ('cfg_path', *ARGUMENTS)}
         merged = Config(dict(model=copy.deepcopy(self.config.model)))
         merged.merge_from_dict(dict(model=copy.deepcopy(changes)))
-        with DefaultScope.overwrite_default_scope(self.config.get('default_scope')):
+        scope = DefaultScope.overwrite_default_scope(self.config.get('default_scope'))
+        with scope, explain_building(merged):
             model = build_model(merged.model)
         own = set(model.state_dict())
         if different := sorted(own ^ set(own if self.state_dict is None else self.state_dict)):

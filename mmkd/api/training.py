@@ -196,12 +196,12 @@ def plans_of(
         ValueError: If a method or seed stands there twice, or as :func:`mmkd.plan` does.
     """
     methods = _methods(method, baseline)
-    several = checked_seeds(seeds) or [0 if len(methods) > 1 else None]
+    several: Sequence[int | None] = checked_seeds(seeds) or [0 if len(methods) > 1 else None]
     return [plan(**arguments, method=name, seed=seed) for seed in several for name in methods]
 
 
 def _methods(method: str | Sequence[str] | None, baseline: bool) -> list[str | None]:
-    methods = [method] if isinstance(method, str) or method is None else [*method]
+    methods: list[str | None] = [method] if isinstance(method, str) or method is None else [*method]
     if not methods or len({*methods}) < len(methods):
         raise ValueError(f'method: expected one or several different names, got {method!r}')
     return [STUDENT, *methods] if baseline and STUDENT not in methods else methods

@@ -63,7 +63,7 @@ def epoch_settings(
         ValueError: As in :func:`checked_epochs`.
     """
     train_cfg = cfg.get('train_cfg') or {}
-    old = train_cfg.get('max_epochs')
+    old: Any = train_cfg.get('max_epochs')
     if epochs is None and old is None:
         return {}, []
     new = old if epochs is None else checked_epochs(cfg, epochs)
