@@ -25,6 +25,7 @@ from mmkd.datasets.dataset_problems import (
 from mmkd.datasets.image_sizes import size_problem
 from mmkd.datasets.train_and_val import order_problem, shared_images
 from mmkd.datasets.unwrap import unwrap
+from mmkd.hooks.teacher_classes import teacher_problems
 from mmkd.models.heads import classifying_heads
 from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
@@ -60,8 +61,11 @@ class DataCheckHook(Hook):
         self._checked: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
-        """Check the training set and, if there is one, the validation set."""
+        """Check the training set, the teacher's classes and, if there is one, the validation set."""
         self._check(runner, 'train')
+        for dataset in unwrap(runner.train_dataloader.dataset)[:1]:
+            if problems := [*teacher_problems(runner, dataset)]:
+                raise ValueError('; '.join(problems))
         if runner.val_loop is not None:
             self._check(runner, 'val')
             _check_train_and_val(runner)

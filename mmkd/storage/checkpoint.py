@@ -99,6 +99,20 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> dict[str, Tenso
     return {name.removeprefix('module.'): value for name, value in found.items()}
 
 
+def class_names(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names of the classes that a checkpoint was trained on, or None if it has none."""
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, Mapping):
+        return None
+    places = [meta.get('dataset_meta'), meta]  # MMEngine's, and that of older releases
+    for place in places:
+        for key in ('classes', 'CLASSES'):
+            names = place.get(key) if isinstance(place, Mapping) else None
+            if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+                return tuple(names)
+    return None
+
+
 def load_all(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
     """Load ``state_dict`` into ``model``. Every tensor has to fit.
 

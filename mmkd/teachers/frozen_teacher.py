@@ -17,9 +17,11 @@ from mmkd.models.multi_view import Views, all_views
 from mmkd.storage.checkpoint import (
     assert_unchanged,
     checksums,
+    class_names,
     digest,
     load_all,
-    read_state_dict,
+    read_checkpoint,
+    state_dict_of,
 )
 from mmkd.teachers.renormalize import Renormalize
 
@@ -87,8 +89,11 @@ class FrozenTeacher:
             if getattr(module, 'inplace', False):
                 module.inplace = False
         self._renormalize = Renormalize(None, None)
+        self.classes: tuple[str, ...] | None = None
         if checkpoint is not None:
-            load_all(self.model, read_state_dict(checkpoint), checkpoint)
+            content = read_checkpoint(checkpoint)
+            load_all(self.model, state_dict_of(content, str(checkpoint)), checkpoint)
+            self.classes = class_names(content)
         elif self.model is not model:
             self.model.init_weights()
             warning = 'teacher: no checkpoint, it keeps its initial weights'
