@@ -53,6 +53,7 @@ def build_connectors(
     ):
         for name in distiller.loss_forward_mappings:
             _infer_classes(distiller, name, student)
+            _infer_queries(distiller.distill_losses[name], student)
             sides = [fitting.side(name, network) for network in NETWORKS]
             check_shapes(name, distiller.distill_losses[name], *sides)
     with DefaultScope.overwrite_default_scope('mmrazor'):
@@ -218,3 +219,9 @@ def _infer_classes(distiller: ConfigurableDistiller, name: str, student: BaseMod
                     loss.num_classes = classes
                     return
     raise ValueError(f'{name}: expected num_classes, as no head of the student states its own')
+
+
+def _infer_queries(loss: nn.Module, student: BaseModel) -> None:
+    """Fill a loss's number of queries by the student's, which leaves out those for denoising."""
+    if getattr(loss, 'num_queries', 0) is None:
+        loss.num_queries = getattr(student, 'num_queries', None)
