@@ -61,10 +61,10 @@ def _make_ids_positive(content: dict) -> None:
             each['id'] = number
 
 
-def _checked(coco: type, for_evaluation: bool = False) -> type:
+def _checked(coco: Any, for_evaluation: bool = False) -> type:
     """A class of COCO files whose errors name the entry."""
 
-    class CheckedCOCO(coco):  # type: ignore[misc, valid-type]
+    class CheckedCOCO(coco):
         def __init__(self, annotation_file: str, name: str | None = None) -> None:
             from mmkd.datasets.annotations.coco_file import read_coco
 

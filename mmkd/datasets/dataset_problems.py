@@ -70,6 +70,22 @@ def has_single_labels(dataset: Any) -> bool:
     return isinstance(dataset.get_data_info(0).get('gt_label'), Integral)
 
 
+def folder_problem(dataset: Any) -> str:
+    """Return why the labels of class folders are not those of metainfo; empty if they are.
+
+    MMPretrain numbers the folders in sorted order, whatever ``classes`` says.
+    """
+    folders, classes = [*getattr(dataset, 'folder_to_idx', ())], dataset.metainfo.get('classes', ())
+    label = different_label(folders, classes)
+    if label is None:
+        return ''
+    return (
+        f'{dataset.img_prefix}: label {label} is the folder {folders[label]!r}, but '
+        f'{classes[label]!r} in metainfo.classes; give the classes in the order of the sorted '
+        'folders'
+    )
+
+
 def label_problems(dataset: Any, heads: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each head that has no output for some label.
 
@@ -105,7 +121,7 @@ def _order_problem(dataset: Any) -> str | None:
     if [*dataset.cat_ids] == sorted(dataset.cat_ids):
         return None
     names = {each['id']: each['name'] for each in _read_annotations(dataset)['categories']}
-    found = [names.get(each) for each in dataset.cat_ids]
+    found = [str(names.get(each)) for each in dataset.cat_ids]
     label = different_label(dataset.metainfo['classes'], found)
     if label is None:
         return None

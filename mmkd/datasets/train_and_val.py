@@ -13,15 +13,18 @@ def order_problem(train: Any, val: Any) -> str:
     first, second = _folders(train), _folders(val)
     kind = 'class folders'
     if first is None or second is None:
-        first, second = classes_of(train), classes_of(val)
-        kind = 'classes'
-    label = different_label(first, second)
+        first, second, kind = classes_of(train), classes_of(val), 'classes'
+        label = different_label(first, second)
+    else:  # one folder more or less moves the labels of all after it
+        both = range(min(len(first), len(second)))
+        changed = set(first) & set(second) and first != second
+        label = next((i for i in both if first[i] != second[i]), len(both)) if changed else None
     if label is None:
         return ''
-    here = second[label] if label < len(second) else 'nothing'
+    names = [repr(each[label]) if label < len(each) else 'missing' for each in (first, second)]
     return (
-        f'expected the {kind} of the training in the same order, but label {label} is '
-        f'{first[label]!r} in training and {here!r} here; got {[*first][:10]} and {[*second][:10]}'
+        f'expected the {kind} of the training in the same order, but label {label} is {names[0]} '
+        f'in training and {names[1]} here; got {[*first][:10]} and {[*second][:10]}'
     )
 
 
@@ -51,9 +54,9 @@ def shared_images(train: Sequence[Any], val: Sequence[Any]) -> list[str]:
     shared: set[str] = set()
     for first in train:
         for second in val:
-            folders = [_folder(first), _folder(second)]
+            folders = [folder for folder in map(_folder, (first, second)) if folder is not None]
             # Large data sets in folders of their own need not be listed.
-            if None not in folders and osp.commonpath(folders) in folders:
+            if len(folders) == 2 and osp.commonpath(folders) in folders:
                 shared |= _files(first) & _files(second)
     return sorted(shared)
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.runner import Runner
-from torch import nn
 
 from mmkd.datasets.train_and_val import classes_of, different_label
 from mmkd.models.heads import classifying_heads
@@ -19,8 +18,8 @@ def teacher_problems(runner: Runner, dataset: Any) -> Iterator[str]:
     This matters where a loss compares logits, or the teacher is evaluated on the data. Teachers
     whose checkpoint names no classes are not compared, nor are those of another number of classes.
     """
-    model = unwrap_model(runner.model)
-    teacher = getattr(model, 'teacher', None)
+    model: Any = unwrap_model(runner.model)
+    teacher: Any = getattr(model, 'teacher', None)
     if not hasattr(teacher, 'by_prefix'):
         return
     is_evaluated = any(type(h).__name__ == 'TeacherEvaluationHook' for h in runner.hooks)
@@ -63,9 +62,10 @@ def _are_codes(names: Sequence[str]) -> bool:
     return all(any(character.isdigit() for character in name) for name in names)
 
 
-def _compared_logits(model: nn.Module, teacher: FrozenTeacher, prefix: str) -> str:
+def _compared_logits(model: Any, teacher: FrozenTeacher, prefix: str) -> str:
     """The first recorded output of a teacher that has a value for each class; empty without one."""
-    counts = {head.num_classes for _, head in classifying_heads(teacher.model)}
+    heads: Iterator[tuple[str, Any]] = classifying_heads(teacher.model)
+    counts = {head.num_classes for _, head in heads}
     modules = dict(teacher.model.named_modules())
     recorders = model.distiller.teacher_recorders.recorders.values()
     for recorder in recorders:

@@ -203,3 +203,37 @@ def test_fewer_samples_than_a_batch():
     check_loader(DataLoader(in_memory(), 4))
     with pytest.raises(ValueError, match=r'batch_size: expected at most the 3 samples .* got 4'):
         check_loader(DataLoader(in_memory(), 4, drop_last=True))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Builds MMPretrain's data set of a folder for each class."""
+
+    def build(*names, classes=None, root='train'):
+        for name in names:
+            (tmp_path / root / name).mkdir(parents=True)
+            (tmp_path / root / name / '0.jpg').touch()
+        metainfo = {'classes': classes} if classes else None
+        return CustomDataset(data_prefix=str(tmp_path / root), metainfo=metainfo)
+
+    return build
+
+
+def test_classes_of_folders_stand_in_the_order_of_the_folders(folders):
+    check(folders('bird', 'cat', 'dog', classes=('bird', 'cat', 'dog')))
+    check(folders('n01', 'n02', 'n03', classes=CLASSES, root='codes'))
+    other = folders('bird', 'cat', 'dog', classes=CLASSES, root='other')
+    assert "label 0 is the folder 'bird', but 'cat' in metainfo.classes" in complaint(other)
+
+
+def test_folders_are_the_same_in_validation(folders):
+    train = folders('bird', 'cat', 'dog')
+    val = folders('bird', 'cow', 'cat', root='val')
+    runner = SimpleNamespace(
+        model=classifier(),
+        val_loop=object(),
+        train_dataloader=SimpleNamespace(dataset=train),
+        val_dataloader=SimpleNamespace(dataset=val),
+    )
+    with pytest.raises(ValueError, match=r"label 2 is 'dog' in training and 'cow' here"):
+        DataCheckHook().before_train(runner)

@@ -193,10 +193,9 @@ def _describe(annotation: Mapping, images: Mapping[Any, Mapping]) -> str:
 def _repeated(images: Any, names: list[str]) -> Finding | None:
     if len(set(names)) == len(names):
         return None
-    seen: set[str] = set()
-    again = [
-        image for image in images if image['file_name'] in seen or seen.add(image['file_name'])
-    ]
+    _, first_places = np.unique(names, return_index=True)
+    places = set(first_places.tolist())
+    again = [image for index, image in enumerate(images) if index not in places]
     first = again[0]
     return Finding(
         'images have the file of another image',
