@@ -26,7 +26,7 @@ def parser_of(module: str) -> argparse.ArgumentParser:
         raise _CapturedError
 
     main = importlib.import_module(module).main
-    with mock.patch.object(argparse.ArgumentParser, 'parse_args', capture):
+    with mock.patch.object(argparse.ArgumentParser, 'parse_known_args', capture):
         try:
             main([])
         except _CapturedError:

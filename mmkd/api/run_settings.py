@@ -54,9 +54,9 @@ def epoch_length(
         files: Annotation files that are not written yet, with their text.
     """
     changes = copy.deepcopy(settings.get('train_dataloader') or {})
-    changed = Config(dict(loader=copy.deepcopy(cfg.get('train_dataloader') or {})))
-    changed.merge_from_dict(dict(loader=changes))
-    loader = innermost = changed.loader
+    changed = Config(dict(train_dataloader=copy.deepcopy(cfg.get('train_dataloader') or {})))
+    changed.merge_from_dict(dict(train_dataloader=changes))
+    loader = innermost = changed.train_dataloader
     while isinstance(innermost.get('dataset'), Mapping):
         innermost = innermost.dataset
     if innermost is loader or not isinstance(loader.get('batch_size'), int):

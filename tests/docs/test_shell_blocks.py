@@ -64,7 +64,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
 
     path = REPO / script
     with (
-        mock.patch.object(argparse.ArgumentParser, 'parse_args', capture),
+        mock.patch.object(argparse.ArgumentParser, 'parse_known_args', capture),
         mock.patch.object(sys, 'argv', [script]),
         mock.patch.object(sys, 'path', [str(path.parent), *sys.path]),
         pytest.raises(_CapturedError),
