@@ -21,7 +21,9 @@ from mmkd.teachers import FrozenTeacher
 class FeatureSimilarityHook(Hook):
     """Log the unbiased PCKA between student and teacher features on validation images.
 
-    The value is the mean over levels and batches, logged as ``similarity``. The hook works on any
+    The value is the mean over levels and batches, logged as ``similarity``. The biased one, which
+    ``PCKALoss`` uses by default, stands beside it as ``similarity_biased``: it is close to 1 for
+    few patches even if the maps have nothing in common. The hook works on any
     run, so you can compare a student that learns alone with a distilled one. It restores the
     random state, so it does not change the training.
 
@@ -69,12 +71,14 @@ class FeatureSimilarityHook(Hook):
         """Measure and log."""
         if not self.every_n_epochs(runner, self.interval):
             return
-        value = self._measure(runner.val_dataloader)
-        runner.visualizer.add_scalars({'similarity': value}, step=runner.epoch + 1)
-        runner.logger.info(f'Epoch(similarity) [{runner.epoch + 1}]  similarity: {value:.4f}')
+        value, biased = self._measure(runner.val_dataloader)
+        values = {'similarity': value, 'similarity_biased': biased}
+        runner.visualizer.add_scalars(values, step=runner.epoch + 1)
+        text = '  '.join(f'{name}: {number:.4f}' for name, number in values.items())
+        runner.logger.info(f'Epoch(similarity) [{runner.epoch + 1}]  {text}')
 
     @torch.no_grad()
-    def _measure(self, loader: DataLoader) -> float:
+    def _measure(self, loader: DataLoader) -> list[float]:
         training = self.student.training
         self.student.eval()
         values = []
@@ -90,12 +94,12 @@ class FeatureSimilarityHook(Hook):
                 student.reset_data_buffer()
                 teacher.reset_data_buffer()
         self.student.train(training)
-        return torch.stack(values).mean().item()
+        return torch.stack(values).mean(0).tolist()
 
     def _compare(self, student: Any, teacher: Any) -> list[Tensor]:
         if isinstance(student, Tensor):
             student, teacher = (student,), (teacher,)
         return [
-            pcka(s, t, self.patch_size, unbiased=True)
+            torch.stack([pcka(s, t, self.patch_size, unbiased=flag) for flag in (True, False)])
             for s, t in zip(student, teacher, strict=True)
         ]

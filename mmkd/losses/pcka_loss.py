@@ -1,15 +1,21 @@
 """PCKA: patch-based CKA of dense features."""
 
+import math
+import warnings
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from mmkd.functional import pcka
+from mmkd.functional import fitting_patch_size, pcka
 from mmkd.functional.checks import check_non_negative
 from mmkd.functional.kernel_alignment.cka import check_unbiased
 from mmkd.functional.kernel_alignment.patches import Average, Fit
 from mmkd.losses.base.patch_loss import PatchLoss
 from mmkd.registry import MODELS
+
+# Warn where unrelated maps read more than this. Those of N patches with D features read about
+# D / (D + N).
+_BIAS = 0.99
 
 
 @MODELS.register_module()
@@ -26,7 +32,8 @@ class PCKALoss(PatchLoss):
 
     Args:
         patch_size: Side of a patch in pixels of the feature map. A level with fewer than
-            ``min_patches`` patches halves it until it has enough.
+            ``min_patches`` patches halves it until it has enough. A level with so few patches that
+            unrelated maps would read above 0.99 warns once.
         average: What CKA is averaged over: ``'channel'``, ``'batch'`` (images) or ``'spatial'``
             (positions in a patch). One for all levels, or a sequence with one a level.
         fit: What to do if a map is not a multiple of the patch. ``'resize'`` stretches it
@@ -74,6 +81,7 @@ class PCKALoss(PatchLoss):
     def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
         """Distance of the patches, plus that of the features times ``inter_weight``."""
         self.warn_if_too_small(student, position)
+        self._warn_if_few_patches(student, position)
 
         def distance(transpose: bool) -> Tensor:
             return 1 - pcka(
@@ -92,3 +100,26 @@ class PCKALoss(PatchLoss):
         if self.inter_weight:
             loss = loss + self.inter_weight * distance(transpose=True)
         return loss
+
+    def _warn_if_few_patches(self, student: Tensor, position: int) -> None:
+        """Warn, once a level, if the biased value of unrelated maps is above ``_BIAS``."""
+        size = (student.shape[2], student.shape[3])
+        patch_size = fitting_patch_size(size, self.patch_size, self.min_patches)
+        if self.unbiased or patch_size is None or position in self._warned:
+            return
+        patches = math.prod(-(-side // patch_size) for side in size)
+        images, channels = student.shape[:2]
+        of = {'channel': images, 'batch': channels, 'spatial': images * channels}
+        features = of[self.average_of(position)]
+        if self.average_of(position) != 'spatial':
+            features *= patch_size**2
+        bias = features / (features + patches)
+        if bias <= _BIAS:
+            return
+        self._warned.add(position)
+        warnings.warn(
+            f'{type(self).__name__}: compared level {position} has {patches} patches of {features} '
+            f'features, for which the biased similarity of unrelated maps is already {bias:.3f}; '
+            'choose a smaller patch_size, or unbiased=True',
+            stacklevel=2,
+        )

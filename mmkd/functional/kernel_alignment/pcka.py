@@ -39,6 +39,10 @@ def pcka(
     channels, images or positions in a patch. Zhou et al., IJCAI 2024, sec. 3.4, eq. 9 and Table 5:
     <https://arxiv.org/abs/2401.11824>.
 
+    The biased value is high for few patches: N patches with D features read about D / (D + N) for
+    independent noise. For 6 patches of 16 x 16 pixels of two images (D = 512), this is 0.99. The
+    value of ``unbiased=True`` is then near 0. It tells related maps from unrelated ones.
+
     Args:
         student: Shape (B, C, H, W).
         teacher: Shape (B, C, H, W).
@@ -61,6 +65,9 @@ def pcka(
         >>> feature = torch.randn(2, 8, 20, 30)
         >>> round(pcka(feature, 2 * feature + 1, patch_size=4).item(), 4)
         1.0
+        >>> noise = torch.randn(2, 64, 24, 40), torch.randn(2, 64, 24, 40)  # unrelated
+        >>> pcka(*noise) > 0.95, pcka(*noise, unbiased=True).abs() < 0.1
+        (tensor(True), tensor(True))
     """
     check_feature_map('student', student)
     check_same_shape(student, teacher)
