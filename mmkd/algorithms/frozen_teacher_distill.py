@@ -14,6 +14,7 @@ from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
 from mmkd.algorithms.gradient_norms import Pull, gradient_norms
+from mmkd.algorithms.mapping_check import check_sides
 from mmkd.algorithms.recorder_sources import (
     cheapest_mode,
     check_sources,
@@ -104,6 +105,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
         """Build the distiller, attach its recorders, and choose how far the teacher runs."""
         connectors = config.pop('connectors', None) or {}
         mappings = config.pop('loss_forward_mappings', None) or {}
+        check_sides(mappings)
         with DefaultScope.overwrite_default_scope('mmrazor'):
             self.distiller = distiller = MODELS.build(config)
         # Connectors are built last, as their widths follow from what is recorded.

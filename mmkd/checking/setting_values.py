@@ -98,6 +98,8 @@ def check_values(cfg: Config) -> None:
     Raises:
         ValueError: Names each setting, what is expected there, and what it is.
     """
+    if 'model' not in cfg:
+        raise ValueError(f'config: expected a `model`, got only {[*cfg]}')
     problems = [*_problems(cfg)]
     if problems:
         raise ValueError('\n  '.join(problems))
@@ -108,6 +110,9 @@ def _problems(cfg: Config) -> Iterator[str]:
     for pattern in EXPECTED:
         patterns.setdefault(pattern.rpartition('.')[2], []).append(pattern)
     for path, value in each_setting(cfg):
+        losses = path == 'model.distiller' and isinstance(value, Mapping)
+        if losses and not (value.get('losses') or value.get('distill_losses')):
+            yield f'{path}: expected at least one loss in `losses`, got {[*value]}'
         parent, _, key = path.rpartition('.')
         checks = [EXPECTED[each] for each in patterns.get(key, ()) if fnmatchcase(path, each)]
         if parent in ('default_hooks', 'custom_hooks'):

@@ -156,6 +156,14 @@ def test_a_value_of_the_wrong_kind_is_named(cfg, option, value, expected):
     assert str(error.value).endswith(f'got {value!r}')
 
 
+def test_a_run_has_a_model_and_a_distiller_losses(cfg):
+    with pytest.raises(ValueError, match=r"expected a `model`, got only \['train_cfg'\]"):
+        check_values(Config(dict(train_cfg={})))
+    cfg.model.distiller.losses = {}
+    with pytest.raises(ValueError, match=r'model\.distiller: expected at least one loss'):
+        check_values(cfg)
+
+
 @pytest.mark.parametrize(
     ('settings', 'problem'),
     [
