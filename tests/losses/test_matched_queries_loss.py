@@ -146,7 +146,7 @@ def test_a_step_of_dino():
     model = FrozenTeacherDistill(
         dino(12, 8), dict(**dino(9, 16), mode='tensor'), dict(losses=dict(queries=loss))
     )
-    model.init_weights()  # DINO leaves embeddings uninitialized without it
+    torch.nn.init.normal_(model.architecture.level_embed)  # else it is not initialized
     assert model.distiller.distill_losses['loss_queries'].num_queries == 12
     losses = model.loss(*detection_batch(model))
     losses['distill.loss_queries'].backward()
