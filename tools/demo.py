@@ -91,7 +91,7 @@ def columns(run: Run) -> dict[str, float]:
 
 
 def draw(folders: dict[str, Path], path: Path) -> None:
-    """Draw the detections of the trained students."""
+    """Draw the detections of the trained models."""
     models = {}
     for name, folder in folders.items():
         cfg = student_config(Config.fromfile(folder.with_suffix('.py')))
@@ -130,7 +130,7 @@ def main() -> None:
         for name, run in runs.items():
             rows[name].append(columns(run))
     plot_curves(runs, args.work_dir / 'curves.png')
-    draw(folders, args.work_dir / 'detections.png')
+    draw({'teacher': args.work_dir / 'teacher', **folders}, args.work_dir / 'detections.png')
     seconds = round(time.perf_counter() - start)
     save_results(rows, args.work_dir, 'AP', seeds=args.seeds, quick=args.quick, seconds=seconds)
     for name in ('results.md', 'results.json', 'curves.png', 'detections.png'):

@@ -11,11 +11,15 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torchvision.ops import nms
 
+from mmkd.analysis.score_threshold import best_threshold
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Draw only the most confident of boxes with a larger IoU, regardless of class.
 SAME_PLACE = 0.5
+# Width and height of a letter of a label, as parts of the image's width.
+LETTER = 0.022, 0.05
 
 Boxes = Sequence[tuple[np.ndarray, str]]
 
@@ -48,16 +52,62 @@ def _annotated(dataset: BaseDataset, index: int, classes: Sequence[str]) -> Boxe
     return [(np.array(i['bbox']), classes[i['bbox_label']]) for i in instances]
 
 
+def _threshold(
+    samples: Sequence[BaseDataElement], dataset: BaseDataset, indices: Sequence[int]
+) -> float:
+    """The score at which a model has its best F1 over the drawn images."""
+    images = []
+    for sample, index in zip(samples, indices, strict=True):
+        found = sample.pred_instances.cpu()
+        found = found[nms(found.bboxes, found.scores, SAME_PLACE)]
+        instances = dataset.get_data_info(index)['instances']
+        boxes = torch.tensor([i['bbox'] for i in instances]).view(-1, 4)
+        labels = torch.tensor([i['bbox_label'] for i in instances], dtype=torch.long)
+        images.append((found.bboxes, found.scores, found.labels, boxes, labels))
+    return best_threshold(images)
+
+
 def _draw(axes: 'Axes', image: np.ndarray, boxes: Boxes, color: str) -> None:
     from matplotlib.patches import Rectangle
 
     axes.imshow(image)
     axes.set_axis_off()
+    placed: list[tuple[float, float, float]] = []
     for (left, top, right, bottom), text in boxes:
         size = right - left, bottom - top
         axes.add_patch(Rectangle((left, top), *size, fill=False, color=color, linewidth=1.2))
-        axes.text(left, top - 1, text, color='white', fontsize=6, va='bottom',
+        x, y = _label_place(left, top - 1, len(text), image.shape, placed)
+        axes.text(x, y, text, color='white', fontsize=6, va='bottom',
                   bbox=dict(facecolor=color, pad=0.5, linewidth=0))  # fmt: skip
+
+
+def _label_place(
+    left: float, bottom: float, letters: int, shape: Sequence[int], placed: list
+) -> tuple[float, float]:
+    """The place nearest to (left, bottom) where a label is in the image and covers no other.
+
+    Args:
+        left: Left edge in pixels of the image.
+        bottom: Lower edge.
+        letters: Number of letters.
+        shape: Height and width of the image.
+        placed: Left edge, lower edge and width of the labels so far. The new one is added.
+    """
+    width, height = LETTER[0] * letters * shape[1], LETTER[1] * shape[1]
+    x = max(0.0, min(left, shape[1] - width))
+    bottom = max(height, min(bottom, shape[0]))
+    steps = sorted(range(-2 * len(placed), 2 * len(placed) + 1), key=abs)
+    places = [y for step in steps if height <= (y := bottom + step * height) <= shape[0]]
+
+    def free(y: float) -> bool:
+        return all(
+            abs(y - other) >= height or x >= start + length or start >= x + width
+            for start, other, length in placed
+        )
+
+    y = next(filter(free, places), places[0])
+    placed.append((x, y, width))
+    return x, y
 
 
 def draw_detections(
@@ -66,7 +116,7 @@ def draw_detections(
     indices: Sequence[int],
     path: str | Path,
     *,
-    threshold: float = 0.3,
+    threshold: float | None = None,
 ) -> None:
     """Draw one row an image: the ground truth, then the boxes of each model, as a PNG.
 
@@ -75,21 +125,28 @@ def draw_detections(
         dataset: Data set with annotations and a test pipeline.
         indices: Images to draw.
         path: File to write.
-        threshold: Lowest score of a box to draw.
+        threshold: Lowest score of a box to draw. Default: for each model, the score at which its F1
+            over the drawn images is best (see ``score_threshold.best_threshold``). The column's
+            title says it.
     """
     import mmcv
     from matplotlib.figure import Figure
 
     classes = dataset.metainfo['classes']
     predictions = {name: predict(model, dataset, indices) for name, model in models.items()}
+    thresholds = {
+        name: _threshold(samples, dataset, indices) if threshold is None else threshold
+        for name, samples in predictions.items()
+    }
     figure = Figure(figsize=(2.6 * (len(models) + 1), 2.7 * len(indices)), layout='constrained')
     grid = figure.subplots(len(indices), len(models) + 1, squeeze=False)
     for row, index in enumerate(indices):
         image = mmcv.imread(dataset.get_data_info(index)['img_path'], channel_order='rgb')
         _draw(grid[row, 0], image, _annotated(dataset, index, classes), 'tab:green')
-        for column, samples in enumerate(predictions.values(), start=1):
-            boxes = _predicted(samples[row], classes, threshold)
+        for column, (name, samples) in enumerate(predictions.items(), start=1):
+            boxes = _predicted(samples[row], classes, thresholds[name])
             _draw(grid[row, column], image, boxes, 'tab:red' if column == 1 else 'tab:blue')
-    for axes, title in zip(grid[0], ['ground truth', *models], strict=True):
+    titles = [f'{name}\nscore ≥ {lowest:.2f}' for name, lowest in thresholds.items()]
+    for axes, title in zip(grid[0], ['ground truth', *titles], strict=True):
         axes.set_title(title, fontsize=10)
     figure.savefig(path, dpi=110)

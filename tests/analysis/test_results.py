@@ -73,3 +73,11 @@ def test_curves_are_drawn(tmp_path):
     assert picture.shape[1] > 1000
     assert len({tuple(pixel) for pixel in picture[::7, ::7].reshape(-1, picture.shape[2])}) > 5
     assert os.path.getsize(tmp_path / 'curves.png') < 200_000
+
+
+def test_without_similarity_there_is_no_empty_panel(tmp_path):
+    import matplotlib.image
+
+    write(tmp_path, [row for row in ROWS if 'similarity' not in row])
+    plot_curves({'student': read_run(tmp_path)}, tmp_path / 'curves.png')
+    assert matplotlib.image.imread(tmp_path / 'curves.png').shape[1] == 600
