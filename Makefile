@@ -15,7 +15,7 @@ export NO_MKDOCS_2_WARNING := 1
 setup: $(READY)
 
 $(READY): constraints.txt pyproject.toml setup.py
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mmkd needs Python 3.10 or newer")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmkd needs Python 3.11 or newer")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
 	touch $@
