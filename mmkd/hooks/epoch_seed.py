@@ -81,7 +81,10 @@ class EpochSeedHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the states of the processes."""
-        self._resumed = checkpoint.get(_STATES, []) if runner._resume else []
+        states = checkpoint.get(_STATES, []) if runner._resume else []
+        if not isinstance(states, list) or not all(isinstance(each, dict) for each in states):
+            raise ValueError(f'resume: {_STATES}: expected a list of dicts in the checkpoint')
+        self._resumed = states
 
     def before_train(self, runner: Runner) -> None:
         """Continue as the checkpoint ended, and warn where this hook cannot work."""
@@ -98,7 +101,13 @@ class EpochSeedHook(Hook):
                 'workers, and their random state, over epochs; set '
                 'train_dataloader.persistent_workers=False'
             )
-        self._restore(runner)
+        try:
+            self._restore(runner)
+        except (AttributeError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f'resume: {_STATES}: expected the random states and gradients of this model in the '
+                f'checkpoint, got others ({type(error).__name__}: {error})'
+            ) from error
 
     def after_trained_batches(self, runner: Runner) -> None:
         """Continue as the checkpoint ended, after its batches were read again and dropped."""

@@ -119,6 +119,27 @@ def test_seed_decides_the_result(tiny_digits, tmp_path):
         assert_equal(*weights)
 
 
+@pytest.mark.parametrize(
+    ('name', 'problem'),
+    [
+        ('missing.pth', 'which does not exist'),
+        ('empty.pth', 'which is empty or cut short'),
+        ('run', 'a work directory; write --work-dir '),
+        ('folder', 'which is empty or cut short'),
+    ],
+)
+def test_a_file_that_cannot_be_resumed_from(tmp_path, capsys, name, problem):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'folder').mkdir()
+    for file in ('empty.pth', 'run/last_checkpoint'):
+        (tmp_path / file).touch()
+    with pytest.raises(SystemExit) as error:
+        train.main(['config.py', '--resume', str(tmp_path / name)])
+    assert error.value.code == 2
+    message = capsys.readouterr().err
+    assert f'--resume: expected a checkpoint, got {tmp_path / name}, {problem}' in message
+
+
 def test_nothing_to_resume_starts_anew(tiny_digits, tmp_path):
     train.main(
         [str(tiny_digits), '--work-dir', str(tmp_path), '--resume']

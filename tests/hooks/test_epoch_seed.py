@@ -128,6 +128,18 @@ def test_validation_does_not_change_the_random_state(toy_runner):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.parametrize(
+    'states', [5, [5], [{}], [{'random': None}], [{'random': {'python': (3, 'text', None)}}]]
+)
+def test_a_checkpoint_with_other_states(toy_runner, states, tmp_path):
+    interrupt_and_resume(toy_runner, **checkpoints(3))
+    path = tmp_path / 'cut/iter_3.pth'
+    torch.save(torch.load(path, weights_only=True) | {'process_states': states}, path)
+    resumed = toy_runner('cut', resume=True, load_from=str(path), **checkpoints(3))
+    with pytest.raises(ValueError, match='resume: process_states: expected'):
+        resumed.train()
+
+
 def test_a_checkpoint_without_the_states_of_all_processes(toy_runner, monkeypatch):
     """Of several processes the stock hook saves the state of one."""
     optim_wrapper = {'optimizer': {'type': 'SGD', 'lr': 0.05}, 'accumulative_counts': 4}
