@@ -72,7 +72,8 @@ def _package_file(path: str) -> Path:
     try:
         return Path(Config._get_cfg_path(path, '')[0])
     except Exception as error:
-        folder = Path(str(importlib.util.find_spec(package).origin)).parent / '.mim/configs'
+        spec = importlib.util.find_spec(package)
+        folder = Path(str(spec and spec.origin)).parent / '.mim/configs'
         known = [str(each.relative_to(folder)) for each in folder.rglob('*.py')]
         by_name = {each.rpartition('/')[2]: each for each in known}
         hint = did_you_mean(name.rpartition('/')[2], by_name) or did_you_mean(name, known)

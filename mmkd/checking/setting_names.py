@@ -126,7 +126,7 @@ def _check_new(
     """Check a new setting of a dict: one that its class takes, or else no typo of another."""
     known, complete = {*node, '_delete_', *TAKEN.get(place, ())}, place in TAKEN
     if not place:
-        known, complete = TOP | EVALUATION, True
+        known, complete = {*TOP, *EVALUATION}, True
     elif kind is not None or place not in TAKEN:
         taken, complete = _arguments_of(kind, scope)
         known |= taken | ({*ARGUMENTS} if 'cfg_path' in node else set())
@@ -142,7 +142,7 @@ def _arguments_of(kind: Any, scope: str | None) -> tuple[set[str], bool]:
     names, complete = {'type'}, bool(classes)
     for each in classes:
         for base in inspect.getmro(each) if isinstance(each, type) else [each]:
-            init: Any = base.__init__ if isinstance(each, type) else base
+            init = getattr(base, '__init__') if isinstance(each, type) else base  # noqa: B009
             parameters = inspect.signature(init).parameters.values()
             names |= {p.name for p in parameters} - {'self', 'args', 'kwargs'}
             if not any(p.kind is p.VAR_KEYWORD for p in parameters):

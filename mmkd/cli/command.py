@@ -25,7 +25,9 @@ class CommandParser(argparse.ArgumentParser):
         """Exit with status 2 after one line, without the usage."""
         self.exit(2, f'{self.prog}: error: {message}\n')
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
         """Parse; an unknown option is named with close ones."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:

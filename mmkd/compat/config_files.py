@@ -34,7 +34,7 @@ def _read_yaml_safely(handler: ModuleType) -> None:
 
     PlainLoader.add_multi_constructor(PYTHON_TAGS, refuse)
     PlainLoader.add_constructor(f'{PYTHON_TAGS}tuple', tuple_of)
-    handler.Loader = PlainLoader  # type: ignore[attr-defined]
+    handler.Loader = PlainLoader
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -51,7 +51,7 @@ def _unpickle_plain_data(handler: ModuleType) -> None:
     def load_from_fileobj(self: Any, file: Any, **kwargs: Any) -> Any:
         return _PlainUnpickler(file, **kwargs).load()
 
-    handler.PickleHandler.load_from_fileobj = load_from_fileobj  # type: ignore[attr-defined]
+    handler.PickleHandler.load_from_fileobj = load_from_fileobj
 
 
 def _find_no_python_builtins(registry: ModuleType) -> None:
@@ -65,7 +65,7 @@ def _find_no_python_builtins(registry: ModuleType) -> None:
                 raise ValueError(f"type: expected a registered class, got Python's own {name}")
         return found
 
-    registry.get_object_from_string = find_elsewhere  # type: ignore[attr-defined]
+    registry.get_object_from_string = find_elsewhere
 
 
 class _Text(str):
@@ -105,7 +105,7 @@ def _escaped(value: Any) -> Any:
 
 
 def _write_text_as_text(config: ModuleType) -> None:
-    write = config.Config.pretty_text.fget  # type: ignore[attr-defined]
+    write = config.Config.pretty_text.fget
 
     def pretty_text(self: Any) -> str:
         """Formatted text of the config, which reads back as the config."""
@@ -114,7 +114,7 @@ def _write_text_as_text(config: ModuleType) -> None:
             SimpleNamespace(to_dict=lambda: values, _format_python_code=self._format_python_code)
         )
 
-    config.Config.pretty_text = property(pretty_text)  # type: ignore[attr-defined]
+    config.Config.pretty_text = property(pretty_text)
 
 
 def apply() -> None:

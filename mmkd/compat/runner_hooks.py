@@ -31,7 +31,7 @@ def _add_safety_hooks(runner: ModuleType) -> None:
             default_hooks = add_safety_hooks(default_hooks, custom_hooks)
         register(self, default_hooks, custom_hooks)
 
-    runner.Runner.register_hooks = register_hooks  # type: ignore[attr-defined]
+    runner.Runner.register_hooks = register_hooks
 
 
 def apply() -> None:

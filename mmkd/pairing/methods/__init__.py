@@ -2,6 +2,7 @@
 
 from mmengine.config import Config
 
+from mmkd.checking.close_names import did_you_mean
 from mmkd.pairing.inspection.model_kind import is_classifier
 from mmkd.pairing.methods.classifier_methods import CLASSIFIER_METHODS
 from mmkd.pairing.methods.instance_methods import INSTANCE_METHODS
@@ -36,8 +37,11 @@ def choose_method(name: str | None, student: Config, teacher: Config) -> tuple[s
     default = DEFAULT_CLASSIFIER_METHOD if classifiers else DEFAULT_DETECTOR_METHOD
     name = default if name is None else name
     if name not in methods:
+        others = DETECTOR_METHODS if classifiers else CLASSIFIER_METHODS
+        reason = f', which is for {kind[not classifiers][2:]}s' if name in others else ''
         raise ValueError(
-            f'method: expected one of {[*methods]} for {kind[classifiers]}, got {name!r}'
+            f'method: expected one of {[*methods]} for {kind[classifiers]}, got {name!r}{reason}'
+            f'{"" if reason else did_you_mean(name, methods)}'
         )
     return name, methods[name]
 

@@ -76,10 +76,10 @@ def _source(value: Any, where: str) -> str:
             return f'dict({", ".join(f"{key}={item}" for key, item in items.items())})'
         return f'{{{", ".join(f"{_source(key, where)}: {v}" for key, v in items.items())}}}'
     if isinstance(value, list | tuple):
-        items = [_source(item, f'{where}.{index}') for index, item in enumerate(value)]
+        texts = [_source(item, f'{where}.{index}') for index, item in enumerate(value)]
         left, right = '[]' if isinstance(value, list) else '()'
-        comma = ',' if len(items) == 1 and left == '(' else ''
-        return f'{left}{", ".join(items)}{comma}{right}'
+        comma = ',' if len(texts) == 1 and left == '(' else ''
+        return f'{left}{", ".join(texts)}{comma}{right}'
     if isinstance(value, np.generic):
         return _source(value.item(), where)
     if isinstance(value, float) and not math.isfinite(value):
