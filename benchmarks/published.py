@@ -256,7 +256,9 @@ METHODS = {
     'fkd_no-penalty': _variant(
         FKD, 'FKD without regularization', fkd=dict(regularization_weight=0.0)
     ),
-    'fkd_raw-kernel': _variant(FKD, 'FKD with the kernel of eq. 3', fkd=dict(normalize=False)),
+    'fkd_raw-kernel': _variant(
+        FKD, 'FKD with the kernel of eq. 3', fkd=dict(normalize=False, kernel_weight=0.01)
+    ),
     'fkd_exponent1': _variant(FKD, 'FKD with p = 1 in eq. 3', fkd=dict(exponent=1.0)),
     'fkd_exponent4': _variant(FKD, 'FKD with p = 4 in eq. 3', fkd=dict(exponent=4.0)),
     'cmkd': CMKD,

@@ -7,5 +7,5 @@ _base_ = [
 ]
 
 distiller = _base_.distiller
-distiller.losses.fkd.update(normalize=False)
+distiller.losses.fkd.update(normalize=False, kernel_weight=0.01)
 model = dict(distiller=distiller)
