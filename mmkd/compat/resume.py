@@ -99,7 +99,7 @@ def _trained_batches(runner: 'Runner', loop: 'EpochBasedTrainLoop') -> int:
 
 def _run_rest_of_epoch(self: 'EpochBasedTrainLoop') -> None:
     """Run one epoch without the batches that a resumed checkpoint has seen."""
-    trained, self.trained_batches = getattr(self, 'trained_batches', 0), 0  # type: ignore[attr-defined]
+    trained, self.trained_batches = getattr(self, 'trained_batches', 0), 0
     self.runner.call_hook('before_train_epoch')
     begin = dict(epoch=self.epoch, iter=self.iter - trained, batches=len(self.dataloader))
     self.runner.message_hub.update_info(_BEGIN, begin)

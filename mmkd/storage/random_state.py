@@ -14,10 +14,11 @@ RandomState = dict[str, Any]
 def random_state() -> RandomState:
     """Return the state as plain numbers and tensors, which PyTorch's safe loader reads."""
     version, words, gaussian = random.getstate()
-    name, keys, position, has_gaussian, cached = np.random.get_state()
+    numpy: Any = np.random.get_state()
+    name, keys, *rest = numpy  # keys of 32 bits without sign, which torch does not have
     state: RandomState = dict(
         python=(version, torch.tensor(words), gaussian),
-        numpy=(name, torch.from_numpy(keys.astype(np.int64)), position, has_gaussian, cached),
+        numpy=(name, torch.from_numpy(keys.astype(np.int64)), *rest),
         torch=torch.get_rng_state(),
     )
     if torch.cuda.is_available():
