@@ -119,8 +119,8 @@ def _clean_loader(loader: dict) -> None:
 
 def _rename_parameters(optim_wrapper: Mapping[str, Any]) -> None:
     """Let settings of single parameters name those of the plain model."""
-    keys = (optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys')
-    for key in [*keys] if keys else ():
+    keys = (optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
+    for key in [*keys]:
         setting = keys.pop(key)
         if not key.startswith('distiller.'):
             keys[key.removeprefix(_PREFIX)] = setting

@@ -96,8 +96,10 @@ class FiniteLossHook(Hook):
 
     def _blame_teacher(self, runner: Runner, data_batch: Any, bad: list[str]) -> None:
         """Raise if a distillation loss is bad because the teacher's features are."""
-        model = unwrap_model(getattr(runner, 'model', None))
-        if not hasattr(model, 'teacher') or not any(name.startswith('distill.') for name in bad):
+        if not any(name.startswith('distill.') for name in bad):
+            return
+        model = unwrap_model(runner.model)
+        if not hasattr(model, 'teacher'):
             return
         batch = model.data_preprocessor(data_batch, False)
         culprits = not_finite(model.teacher, batch['inputs'], batch.get('data_samples'))

@@ -88,6 +88,6 @@ def test_earlier_export_survives_a_full_disk(trained, tmp_path, full_disk):
     out = tmp_path / 'student.pth'
     out.write_bytes(b'earlier')
     with full_disk(), pytest.raises(OSError, match=r'student\.pth needs \d+ bytes'):
-        mmkd.export(trained / 'epoch_12.pth', out)
+        mmkd.export(trained / 'epoch_12.pth', out, overwrite=True)
     assert out.read_bytes() == b'earlier'
     assert [path.name for path in tmp_path.iterdir()] == ['student.pth']
