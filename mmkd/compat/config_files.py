@@ -34,7 +34,7 @@ def _read_yaml_safely(handler: ModuleType) -> None:
 
     PlainLoader.add_multi_constructor(PYTHON_TAGS, refuse)
     PlainLoader.add_constructor(f'{PYTHON_TAGS}tuple', tuple_of)
-    handler.Loader = PlainLoader
+    handler.Loader = PlainLoader  # type: ignore[attr-defined]
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -65,7 +65,7 @@ def _find_no_python_builtins(registry: ModuleType) -> None:
                 raise ValueError(f"type: expected a registered class, got Python's own {name}")
         return found
 
-    registry.get_object_from_string = find_elsewhere
+    registry.get_object_from_string = find_elsewhere  # type: ignore[attr-defined]
 
 
 class _Text(str):
