@@ -221,7 +221,7 @@ def _infer_classes(distiller: ConfigurableDistiller, name: str, student: BaseMod
     raise ValueError(f'{name}: expected num_classes, as no head of the student states its own')
 
 
-def _infer_queries(loss: nn.Module, student: BaseModel) -> None:
+def _infer_queries(loss: Any, student: BaseModel) -> None:
     """Fill a loss's number of queries by the student's, which leaves out those for denoising."""
     if getattr(loss, 'num_queries', 0) is None:
         loss.num_queries = getattr(student, 'num_queries', None)

@@ -141,9 +141,8 @@ def modulated_deform_conv_backward(
 
     Arguments are those of :func:`modulated_deform_conv_forward`.
     """
-    size = grad_output.shape[2:]
-    read = [_as_read(x, size) for x in (offset, mask)]
-    grads = _backward(grad_output, input, weight, *read, [geometry[key] for key in _V2])
+    offset, mask = (_as_read(x, grad_output.shape[2:]) for x in (offset, mask))
+    grads = _backward(grad_output, input, weight, offset, mask, [geometry[key] for key in _V2])
     grad_input.copy_(grads[0])
     grad_weight.copy_(grads[1])
     for target, grad in ((grad_offset, grads[2]), (grad_mask, grads[3])):
