@@ -11,10 +11,18 @@ import pytest
 import yaml
 from markdown_blocks import FENCE, PAGES, REPO
 
-from mmkd.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS, MODELS, TASK_UTILS
+from mmkd.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    LOOPS,
+    MODELS,
+    PARAM_SCHEDULERS,
+    TASK_UTILS,
+)
 from mmkd.version import __version__
 
-REGISTRIES = (MODELS, HOOKS, DATASETS, DATA_SAMPLERS, LOOPS)
+REGISTRIES = (MODELS, HOOKS, DATASETS, DATA_SAMPLERS, LOOPS, PARAM_SCHEDULERS)
 LINK = re.compile(r'\[[^\]]*\]\(([^)\s]+)\)')
 
 
