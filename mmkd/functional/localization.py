@@ -4,9 +4,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_positive, check_same_shape
-from mmkd.functional.numerics import upcast
+from mmkd.functional.numerics import limited, upcast
+from mmkd.functional.saturation import saturating
 
 
+@saturating
 def localization_divergence(
     student: Tensor, teacher: Tensor, weights: Tensor, *, tau: float = 10.0
 ) -> Tensor:
@@ -50,7 +52,8 @@ def localization_divergence(
             f'weights: expected one for each of {len(student)} locations, '
             f'got {tuple(weights.shape)}'
         )
-    student, teacher, weights = upcast(student), upcast(teacher.detach()), upcast(weights)
+    student, teacher = (limited(upcast(x), power=1) for x in (student, teacher.detach()))
+    weights = upcast(weights)
     divergence = F.kl_div(
         F.log_softmax(student / tau, -1),
         F.log_softmax(teacher / tau, -1),

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mmkd.functional.checks import check_same_rows
-from mmkd.functional.numerics import l2_normalize, mean_or_zero, upcast
+from mmkd.functional.numerics import l2_normalize, mean_or_zero, smallest_length, upcast
 from mmkd.functional.saturation import saturating
 
 
@@ -43,6 +43,7 @@ def similarity_distance(student: Tensor, teacher: Tensor) -> Tensor:
 def _similarity(features: Tensor) -> Tensor:
     features = upcast(features)
     # Scaling by the largest entry changes no unit row, and keeps the products in range.
-    largest = features.detach().abs().amax() if features.numel() else 1.0
-    features = features / (largest + (largest == 0))
+    if features.numel():
+        largest = features.detach().abs().amax()
+        features = features / largest.masked_fill(largest < smallest_length(features.dtype), 1.0)
     return l2_normalize(features @ features.mT)

@@ -6,9 +6,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmkd.functional.checks import check_same_shape
-from mmkd.functional.numerics import upcast
+from mmkd.functional.numerics import limited, upcast
+from mmkd.functional.saturation import saturating
 
 
+@saturating
 def soft_focal(student: Tensor, teacher: Tensor, *, beta: float = 2.0) -> Tensor:
     r"""Binary cross entropy of sigmoid scores with a teacher's, weighted by their distance.
 
@@ -39,7 +41,7 @@ def soft_focal(student: Tensor, teacher: Tensor, *, beta: float = 2.0) -> Tensor
     """
     check_beta(beta)
     check_same_shape(student, teacher)
-    student, teacher = upcast(student), upcast(teacher.detach())
+    student, teacher = (limited(upcast(x), power=1) for x in (student, teacher.detach()))
     target = teacher.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(student, target, reduction='none')
     distance = (target - student.sigmoid()).abs() ** beta

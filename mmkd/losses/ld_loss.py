@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from mmkd.functional.checks import check_non_negative, check_positive
 from mmkd.functional.localization import localization_divergence
 from mmkd.functional.numerics import upcast
+from mmkd.functional.saturation import saturating
 from mmkd.losses.base.dense_rows import dense_rows
 from mmkd.losses.base.level_loss import Levels
 from mmkd.registry import MODELS
@@ -49,6 +50,7 @@ class LDLoss(nn.Module):
         check_non_negative('loss_weight', loss_weight)
         self.tau, self.min_score, self.loss_weight = tau, min_score, loss_weight
 
+    @saturating
     def forward(self, student: Levels, teacher: Levels, scores: Levels) -> Tensor:
         """Weighted mean of the divergence over the locations of all levels.
 

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from mmkd.functional.checks import check_non_negative
+from mmkd.functional.saturation import saturating
 from mmkd.functional.soft_focal import check_beta, soft_focal
 from mmkd.losses.base.dense_rows import dense_rows
 from mmkd.losses.base.level_loss import Levels
@@ -40,6 +41,7 @@ class SoftFocalLoss(nn.Module):
         check_non_negative('loss_weight', loss_weight)
         self.beta, self.loss_weight = beta, loss_weight
 
+    @saturating
     def forward(self, student: Levels, teacher: Levels) -> Tensor:
         """Loss over the locations of all levels.
 

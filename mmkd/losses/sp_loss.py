@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from mmkd.functional.saturation import saturating
 from mmkd.functional.similarity import similarity_distance
 from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair
 from mmkd.registry import MODELS
@@ -33,6 +34,7 @@ class SPLoss(RelationalLoss):
     def __init__(self, loss_weight: float = 3000.0, gather: bool = True) -> None:
         super().__init__(loss_weight, gather)
 
+    @saturating
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Weighted difference of the similarities, a scalar.
 

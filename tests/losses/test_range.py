@@ -30,6 +30,9 @@ LOSSES = {
     'mmd': (dict(type='MMDLoss'), ROWS, {}),
     'mimic': (dict(type='MimicLoss', reduction='sum'), MAP, {}),
     'patchwise': (dict(type='PatchwiseLoss', loss=dict(type='MMDLoss'), patch_size=2), MAP, {}),
+    'sp': (dict(type='SPLoss'), ROWS, {}),
+    'soft_focal': (dict(type='SoftFocalLoss'), LOGIT_MAP, {}),
+    'ld': (dict(type='LDLoss', min_score=0.0), LOGIT_MAP, {'scores': torch.zeros(LOGIT_MAP)}),
     'locations_lcka': (LOCATIONS | dict(loss=dict(type='LCKALoss')), LOGIT_MAP, {}),
     'locations_cmkd': (LOCATIONS | dict(loss=dict(type='CMKDLoss')), LOGIT_MAP, {}),
 }
