@@ -12,6 +12,7 @@ SAFETY_HOOKS = dict(
     data_check=dict(type='mmkd.DataCheckHook'),
     finite_loss=dict(type='mmkd.FiniteLossHook'),
     epoch_seed=dict(type='mmkd.EpochSeedHook'),
+    missed_evaluation=dict(type='mmkd.MissedEvaluationHook'),
 )
 # MMEngine itself drops these where a config sets them to None.
 MMENGINE_HOOKS = (

@@ -13,7 +13,7 @@ from mmkd.hooks import FiniteLossHook
 from mmkd.hooks.safety import add_safety_hooks
 from mmkd.teachers import FrozenTeacher
 
-NAMES = ['data_check', 'epoch_seed', 'finite_loss']
+NAMES = ['data_check', 'epoch_seed', 'finite_loss', 'missed_evaluation']
 
 
 class Images(Dataset):
@@ -79,12 +79,12 @@ def test_no_list_of_hooks_drops_them(settings):
 )
 def test_one_in_custom_hooks_does_not_run_twice(hook):
     hooks = hooks_of(custom_hooks=[hook], default_hooks=dict(finite_loss=dict(type='x')))
-    assert sorted(hooks) == ['data_check', 'epoch_seed']
+    assert sorted(hooks) == ['data_check', 'epoch_seed', 'missed_evaluation']
 
 
 def test_none_is_the_request_to_drop_one():
     hooks = hooks_of(default_hooks=dict(finite_loss=None, timer=None, visualization=None))
-    assert sorted(hooks) == ['data_check', 'epoch_seed', 'timer']
+    assert sorted(hooks) == ['data_check', 'epoch_seed', 'missed_evaluation', 'timer']
 
 
 def test_their_settings_stay():

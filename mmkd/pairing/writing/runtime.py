@@ -9,6 +9,7 @@ from mmkd.hooks.safety import SAFETY_HOOKS
 from mmkd.pairing.writing.config_text import Expression
 
 TEACHER_HOOK = 'mmkd.TeacherEvaluationHook'
+ADVICE = dict(advice=dict(type='mmkd.AdviceHook'))
 
 
 def runtime_settings(
@@ -35,7 +36,7 @@ def runtime_settings(
     default_hooks = cfg.get('default_hooks') or {}
     hooks = {
         name: hook
-        for name, hook in SAFETY_HOOKS.items()
+        for name, hook in (SAFETY_HOOKS | ADVICE).items()
         if name not in default_hooks and hook['type'] not in known
     }
     checkpoints = default_hooks.get('checkpoint') or {}
