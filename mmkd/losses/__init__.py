@@ -5,16 +5,16 @@ from mmkd.losses.cckd_loss import CCKDLoss
 from mmkd.losses.cmkd_loss import CMKDLoss
 from mmkd.losses.dlkd_loss import DLKDAlignLoss, DLKDCorrLoss, DLKDSupLoss
 from mmkd.losses.fkd_loss import FKDLoss
-from mmkd.losses.ld_loss import LDLoss
-from mmkd.losses.matched_queries_loss import MatchedQueriesLoss
+from mmkd.losses.heads.ld_loss import LDLoss
+from mmkd.losses.heads.matched_queries_loss import MatchedQueriesLoss
+from mmkd.losses.heads.soft_focal_loss import SoftFocalLoss
+from mmkd.losses.heads.topk_locations_loss import TopKLocationsLoss
 from mmkd.losses.mimic_loss import MimicLoss
 from mmkd.losses.mmd_loss import MMDLoss
 from mmkd.losses.patchwise_loss import PatchwiseLoss
 from mmkd.losses.pcka_loss import PCKALoss
 from mmkd.losses.rcka_loss import FCKALoss, LCKALoss
-from mmkd.losses.soft_focal_loss import SoftFocalLoss
 from mmkd.losses.sp_loss import SPLoss
-from mmkd.losses.topk_locations_loss import TopKLocationsLoss
 from mmkd.losses.vitkd_loss import ViTKDGenerationLoss, ViTKDMimicLoss
 
 __all__ = [

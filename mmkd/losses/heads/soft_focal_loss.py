@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from mmkd.functional.checks import check_non_negative
 from mmkd.functional.saturation import saturating
 from mmkd.functional.soft_focal import check_beta, soft_focal
-from mmkd.losses.base.dense_rows import dense_rows
 from mmkd.losses.base.level_loss import Levels
+from mmkd.losses.heads.dense_rows import dense_rows
 from mmkd.registry import MODELS
 
 

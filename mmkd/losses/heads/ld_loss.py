@@ -6,8 +6,8 @@ from mmkd.functional.checks import check_non_negative, check_positive
 from mmkd.functional.localization import localization_divergence
 from mmkd.functional.numerics import upcast
 from mmkd.functional.saturation import saturating
-from mmkd.losses.base.dense_rows import dense_rows
 from mmkd.losses.base.level_loss import Levels
+from mmkd.losses.heads.dense_rows import dense_rows
 from mmkd.registry import MODELS
 
 

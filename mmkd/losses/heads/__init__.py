@@ -1,0 +1,1 @@
+"""Losses between the predictions of detection heads."""
