@@ -148,7 +148,12 @@ def student_config(cfg: Config) -> Config:
 
     Args:
         cfg: Config of a distillation.
+
+    Raises:
+        ValueError: If the config has no model.
     """
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError(f'config: expected a `model`, got only {[*cfg]}')
     if 'architecture' not in cfg.model:
         return cfg
     # A method's base config leaves its distiller at the top as well.

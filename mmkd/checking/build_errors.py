@@ -1,8 +1,10 @@
 """Errors of building name the place in the config that they are about."""
 
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import mmengine.registry
@@ -10,10 +12,24 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from mmkd.checking.close_names import did_you_mean
+from mmkd.checking.setting_values import each_setting
 
-UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+?::(\w+) registry|Failed to get (\S+)')
+UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+?::([\w ]+) registry|Failed to get (\S+)')
 WRONG_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 MISSING_ARGUMENT = re.compile(r'(\w+)\.__init__\(\) missing \d+ required .*arguments?: (.*)')
+
+# What other packages raise for arguments that do not fit, and the functions that build.
+FOREIGN = (
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+    IndexError,
+)
+BUILDERS = ('build_from_cfg', 'build_model_from_cfg', 'build_scheduler_from_cfg')
+PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 @contextmanager
@@ -25,9 +41,9 @@ def explain_building(cfg: Config) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, RuntimeError, TypeError) as error:
+    except FOREIGN as error:
         text = str(error.args[0]) if error.args else ''
-        problem = _problem(cfg, text)
+        problem = _problem(cfg, text) or _foreign_problem(cfg, error)
         if problem is None:
             raise
         raise ValueError(problem) from error
@@ -43,6 +59,30 @@ def _problem(cfg: Config, text: str) -> str | None:
     if found := MISSING_ARGUMENT.search(text):
         return f'{_place(cfg, found[1])[:-1] or found[1]}: expected {found[2]} of {found[1]}'
     return None
+
+
+def _foreign_problem(cfg: Config, error: BaseException) -> str | None:
+    """Name the innermost setting that was being built when another package raised this."""
+    if isinstance(error, OSError):
+        return None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if frames[-1].f_code.co_filename.startswith(PACKAGE):
+        return None
+    for frame in reversed(frames):
+        config = frame.f_locals.get('cfg')
+        if frame.f_code.co_name in BUILDERS and isinstance(config, Mapping):
+            place = _place_of(cfg, config) or _place(cfg, str(config.get('type')))[:-1]
+            if place:
+                kind = config.get('type')
+                text = ' '.join(str(error.args[0] if error.args else '').split())
+                return f'{place} ({kind}): {text} ({type(error).__name__}; see --debug)'
+    return None
+
+
+def _place_of(cfg: Config, wanted: Mapping) -> str:
+    """The dotted key of a dict of this content; empty if there is none."""
+    found = (key for key, each in each_setting(cfg) if isinstance(each, Mapping) and each == wanted)
+    return next(found, '')
 
 
 def _registered(registry: str) -> list[str]:

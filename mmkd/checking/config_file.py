@@ -44,7 +44,7 @@ def read_config(path: str) -> Config:
         raise type(error)(f'config: {_place(error, file)}: {error}') from error
     except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f'config: cannot read {path}: {" ".join(str(error).split())}') from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
             f'config: {_place(error, file)}: {type(error).__name__}: {error}'
         ) from error
@@ -53,7 +53,7 @@ def read_config(path: str) -> Config:
     return cfg
 
 
-def _place(error: Exception, file: Path) -> str:
+def _place(error: BaseException, file: Path) -> str:
     """The line of a config, the last that Python ran, or the file."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.name == '<module>' and frame.filename.endswith('.py'):

@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -41,6 +40,8 @@ def _arguments(*callables: Any) -> set[str]:
     return {name for each in callables for name in inspect.signature(each).parameters} - {'self'}
 
 
+# Classes of settings without a `type`.
+DEFAULTS = {'optim_wrapper': 'OptimWrapper'}
 # What dicts take beside the arguments of their `type`, if they have one.
 TAKEN: dict[str, set[str]] = {
     'train_cfg': _arguments(EpochBasedTrainLoop, IterBasedTrainLoop) | {'type', 'by_epoch'},
@@ -49,6 +50,24 @@ TAKEN: dict[str, set[str]] = {
     'auto_scale_lr': {'enable', 'base_batch_size'},
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'default_hooks': {*MMENGINE_HOOKS, *SAFETY_HOOKS, 'visualization'},
+    'optim_wrapper.paramwise_cfg': {
+        'bias_decay_mult',
+        'bias_lr_mult',
+        'bypass_duplicate',
+        'custom_keys',
+        'dcn_offset_lr_mult',
+        'decay_rate',
+        'decay_type',
+        'dwconv_decay_mult',
+        'flat_decay_mult',
+        'layer_decay_rate',
+        'norm_decay_mult',
+        'num_layers',
+    },
+    **{
+        f'{stage}_dataloader.dataset.data_prefix': {'img', 'img_path', 'seg', 'ann'}
+        for stage in ('train', 'val', 'test')
+    },
     **{
         f'{stage}_dataloader': _arguments(DataLoader) | {'dataset', 'sampler', 'batch_sampler'}
         for stage in ('train', 'val', 'test')
@@ -62,6 +81,14 @@ def check_top_names(cfg: Config) -> None:
     Raises:
         ValueError: Names the setting and what was probably meant.
     """
+    for place in ('auto_scale_lr', 'env_cfg', 'optim_wrapper.paramwise_cfg'):
+        node: Any = cfg
+        for part in place.split('.'):
+            node = node.get(part) if isinstance(node, Mapping | Config) else None
+        for name in node if isinstance(node, Mapping) else ():
+            close = did_you_mean(name, TAKEN[place], CUTOFF)
+            if close and name not in TAKEN[place]:
+                raise ValueError(f'{place}.{name}: no such setting{close}')
     for name in cfg:
         close = did_you_mean(name, TOP, CUTOFF)
         variant = any(name.startswith(f'{known}_') for known in TOP)  # such as val_evaluator_full
@@ -100,10 +127,11 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
                 node = {**node, **model_config(**overrides)[0]}
             if part not in node:
                 if f'{place}.{part}.type'.lstrip('.') not in options:
-                    kind = options.get(f'{place}.type', node.get('type'))
+                    kind = options.get(f'{place}.type', node.get('type', DEFAULTS.get(place)))
                     _check_new(option, part, node, place, kind, cfg.get('default_scope'))
-                break
-            node = node[part]
+                if '.'.join(parts[: depth + 1]) not in TAKEN:
+                    break
+            node = node.get(part) or {}
 
 
 def _no_top_name(cfg: Config, name: str) -> str:
@@ -113,8 +141,9 @@ def _no_top_name(cfg: Config, name: str) -> str:
         paths.setdefault(path.rpartition('.')[2], path)
     paths |= {known: known for known in TOP}
     hint = did_you_mean(name, paths)
-    for known in sorted(paths, key=len, reverse=True):
-        hint = re.sub(rf'(?<=[ ]){known}(?=[ ?])', paths[known], hint, count=1)
+    if hint:
+        start, mean, names = hint.rstrip('?').partition(' mean ')
+        hint = f'{start}{mean}{" or ".join(paths[each] for each in names.split(" or "))}?'
     if name in cfg:
         return f'a variable of the config file, which nothing reads later{hint}'
     return f'no setting of MMEngine{hint}'

@@ -4,10 +4,12 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from multiprocessing import get_all_start_methods
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from torch.distributed import Backend
 
 Check = Callable[[Any], bool]
 
@@ -38,10 +40,19 @@ WEIGHTS = (
     ),
 )
 FLAG = ('True or False', lambda value: isinstance(value, bool))
+NAMES = (
+    'a metric, several, auto or None',
+    lambda v: v is None or isinstance(v, str | list | tuple),
+)
+RULE = ("'greater', 'less' or None", lambda v: v in (None, 'greater', 'less') or type(v) is list)
+START = ("'fork', 'spawn' or 'forkserver'", lambda v: v in get_all_start_methods())
+BACKEND = ('a backend of torch.distributed', lambda v: str(v).lower() in Backend.backend_list)
 TEXT = ('a path', lambda value: value is None or (isinstance(value, str) and value != ''))
 MAPPING = ('a dict', lambda value: value is None or isinstance(value, Mapping))
 BUILT = ('a dict or a built object', lambda v: v is None or not isinstance(v, str | int | float))
 HOOK = ('the dict of a hook, or None', _is_hook)
+LOSS = ('the dict of a loss', lambda value: isinstance(value, Mapping) and bool(value))
+STEPS = ('a list of at least one step', lambda v: isinstance(v, list | tuple) and len(v) > 0)
 LIST = ('a list', lambda value: value is None or isinstance(value, list | tuple))
 SEED = ('an integer >= 0, or None', lambda v: v is None or (_is_integer(v) and v >= 0))
 LEVEL = ('a level such as INFO', lambda v: _is_integer(v) or _is_integer(logging.getLevelName(v)))
@@ -54,14 +65,23 @@ EXPECTED: dict[str, tuple[str, Check]] = {
     'train_cfg.val_begin': COUNT,
     '*_dataloader.batch_size': POSITIVE_INT,
     '*_dataloader.num_workers': COUNT,
+    '*_dataloader.dataset.pipeline': STEPS,
+    'log_processor.window_size': POSITIVE_INT,
+    '*data_preprocessor.pad_size_divisor': POSITIVE_INT,
+    'find_unused_parameters': FLAG,
     'optim_wrapper.accumulative_counts': POSITIVE_INT,
-    'optim_wrapper.optimizer.lr': WEIGHT,
+    'optim_wrapper.optimizer.lr': POSITIVE,
+    'optim_wrapper.optimizer.momentum': WEIGHT,
+    'optim_wrapper.clip_grad.max_norm': POSITIVE,
     'optim_wrapper.optimizer.weight_decay': WEIGHT,
     'default_hooks.checkpoint.interval': SAVING,
     'default_hooks.logger.interval': POSITIVE_INT,
     'default_hooks.*.interval': SAVING,
     'custom_hooks.*.interval': SAVING,
     'default_hooks.checkpoint.max_keep_ckpts': SAVING,
+    'default_hooks.checkpoint.save_best': NAMES,
+    'default_hooks.checkpoint.rule': RULE,
+    '*.by_epoch': FLAG,
     'custom_hooks': LIST,
     'model': BUILT,
     'model.architecture': BUILT,
@@ -80,6 +100,14 @@ EXPECTED: dict[str, tuple[str, Check]] = {
     'train_cfg': MAPPING,
     'default_hooks': MAPPING,
     'randomness': MAPPING,
+    'randomness.deterministic': FLAG,
+    'env_cfg': MAPPING,
+    'env_cfg.cudnn_benchmark': FLAG,
+    'env_cfg.mp_cfg.mp_start_method': START,
+    'env_cfg.mp_cfg.opencv_num_threads': COUNT,
+    'env_cfg.dist_cfg.backend': BACKEND,
+    '*_dataloader.drop_last': FLAG,
+    '*_dataloader.persistent_workers': FLAG,
     'randomness.seed': SEED,
     'auto_scale_lr': MAPPING,
     'auto_scale_lr.base_batch_size': POSITIVE_INT,
@@ -117,6 +145,8 @@ def _problems(cfg: Config) -> Iterator[str]:
         checks = [EXPECTED[each] for each in patterns.get(key, ()) if fnmatchcase(path, each)]
         if parent in ('default_hooks', 'custom_hooks'):
             checks = [HOOK]
+        if parent == 'model.distiller.losses':
+            checks = [LOSS]
         for expected, holds in checks[:1]:
             if not holds(value) or (value is None and path in REQUIRED):
                 yield f'{path}: expected {expected}, got {value!r}'

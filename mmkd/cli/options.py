@@ -44,6 +44,8 @@ def config_from(args: argparse.Namespace) -> Any:
     """Return the config that the parsed options of :func:`add_run_options` describe."""
     from mmkd.api.running import load_config  # late, so that --help is fast
 
+    if 'launcher' in (args.cfg_options or {}):
+        raise ValueError('--cfg-options launcher: expected --launcher, which would replace it')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher

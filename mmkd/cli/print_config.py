@@ -1,6 +1,7 @@
 """Print a config with all that it inherits, a short distiller in MMRazor's full spelling."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.options import add_config_options
@@ -18,17 +19,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Late, so that --help is fast.
     from mmkd.algorithms.short_config import expand_distiller
     from mmkd.api.running import load_config
+    from mmkd.checking.setting_values import check_values
     from mmkd.exporting import student_config
 
+    if args.save is not None:
+        _check_target(Path(args.save))
     cfg = load_config(args.config, args.cfg_options)
     if args.student:
         cfg = student_config(cfg)
-    elif not args.short and 'distiller' in cfg.get('model', {}):
+    elif not args.short and isinstance(cfg.get('model'), Mapping) and 'distiller' in cfg.model:
+        check_values(cfg)
         cfg.model.distiller = expand_distiller(cfg.model.distiller)
         cfg.pop('distiller', None)  # the same, in the short spelling
     print(cfg.pretty_text)
     if args.save is not None:
         cfg.dump(args.save)
+
+
+def _check_target(path: Path) -> None:
+    if path.suffix not in ('.py', '.yaml', '.yml', '.json'):
+        raise ValueError(f'--save: expected a .py, .yaml or .json file, got {path}')
+    if path.exists():
+        raise FileExistsError(f'--save: {path} exists; remove it, or choose another name')
 
 
 if __name__ == '__main__':

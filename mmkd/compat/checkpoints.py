@@ -59,7 +59,7 @@ def _no_constructor(*_: Any) -> None:
     raise pickle.UnpicklingError('refused: a call of numpy.ndarray')
 
 
-def _safe_types() -> list:
+def safe_types() -> list:
     """Return the types in the ``message_hub`` and ``meta`` of an MMEngine checkpoint."""
     import numpy as np
     from mmengine.config import ConfigDict
@@ -70,8 +70,8 @@ def _safe_types() -> list:
     except ImportError:  # NumPy 1
         from numpy.core import multiarray  # type: ignore[no-redef]
 
-    # The loader fills an object only if its type is listed. These names make the types of NumPy
-    # known to it without letting a file call them.
+    # The loader fills an object only if its type is listed. Names without a dot make the types of
+    # NumPy known to it without letting a file call them: in a file, each name has its module.
     filled: set[type] = {np.ndarray, *(type(np.dtype(kind)) for kind in KINDS)}
     return [
         HistoryBuffer,
@@ -79,7 +79,7 @@ def _safe_types() -> list:
         (_statistic, 'builtins.getattr'),
         (_plain_dtype, 'numpy.dtype'),
         (_no_constructor, 'numpy.ndarray'),
-        *((cls, f'mmkd.filled.{cls.__name__}') for cls in filled),
+        *((cls, cls.__name__) for cls in filled),
         # NumPy 1 and NumPy 2 have different names for the same functions.
         (_empty_array, 'numpy.core.multiarray._reconstruct'),
         (_empty_array, 'numpy._core.multiarray._reconstruct'),
@@ -108,7 +108,7 @@ def _load_safely(module: ModuleType) -> None:
 def _allow_training_log(_: ModuleType) -> None:
     import torch
 
-    torch.serialization.add_safe_globals(_safe_types())
+    torch.serialization.add_safe_globals(safe_types())
 
 
 def _check_downloads(checkpoint: ModuleType) -> None:

@@ -11,6 +11,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mmkd.checking.close_names import did_you_mean
 from mmkd.registry import HOOKS
 from mmkd.storage.atomic_write import write_atomically
 
@@ -77,8 +78,19 @@ class AtomicCheckpointHook(CheckpointHook):
             self.backend_args = {'backend': 'mmkd_atomic'}
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
-        """Save the best checkpoint, then remove outdated ones."""
-        super().after_val_epoch(runner, metrics)
+        """Save the best checkpoint, then remove outdated ones.
+
+        Raises:
+            ValueError: If ``save_best`` is no metric of this run. Names close ones.
+        """
+        try:
+            super().after_val_epoch(runner, metrics)
+        except KeyError as error:
+            name = error.args[0] if error.args else None
+            if name in metrics or name not in getattr(self, 'key_indicators', ()):
+                raise
+            hint = did_you_mean(name, metrics) or f'; expected one of {[*metrics]}'
+            raise ValueError(f'save_best: no metric {name}{hint}') from error
         self._remove_outdated()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:

@@ -32,6 +32,11 @@ def test_a_path_with_spaces_is_read(write):
         ('{"a": ', 'a.json', r'cannot read .*a\.json'),
         ('a: [', 'a.yaml', r'cannot read .*a\.yaml'),
         ('x', 'a.pth', r'expected a file \.py'),
+        ('- 1', 'a.yaml', r'expected settings by name, got \[1\]'),
+        ('[1]', 'a.json', r'expected settings by name, got \[1\]'),
+        ('_base_ = 3', 'a.py', r'_base_: expected a path or a list of paths, got \[3\]'),
+        ("_base_ = 'a.py'", 'a.py', r'_base_: .*a\.py inherits from itself'),
+        ('raise SystemExit(0)', 'a.py', r'a\.py, line 1: SystemExit'),
     ],
 )
 def test_a_file_that_is_no_config_is_named(write, text, name, problem):

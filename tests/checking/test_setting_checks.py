@@ -1,5 +1,7 @@
 """Misspelled and wrong settings are named with what was meant; published configs pass."""
 
+import copy
+
 import pytest
 from mmengine.config import Config
 
@@ -27,9 +29,14 @@ def digits(repo):
     return repo / 'configs/pcka/pcka_gfl_r18w48_r18w16_fpn_digits.py'
 
 
-@pytest.fixture
-def cfg(digits):
+@pytest.fixture(scope='module')
+def read(digits):
     return Config.fromfile(digits)
+
+
+@pytest.fixture
+def cfg(read):
+    return copy.deepcopy(read)
 
 
 @pytest.mark.parametrize('name', PUBLISHED)
@@ -55,6 +62,22 @@ def test_a_misspelled_setting_is_named(typo, meant):
         check_top_names(Config({typo: {}}))
 
 
+@pytest.mark.parametrize(
+    ('settings', 'problem'),
+    [
+        (dict(auto_scale_lr=dict(enabel=True)), r'auto_scale_lr\.enabel: .*mean enable'),
+        (dict(env_cfg=dict(cudnn_benchmrk=True)), r'env_cfg\.cudnn_benchmrk: .*cudnn_benchmark'),
+        (
+            dict(optim_wrapper=dict(paramwise_cfg=dict(bias_lr_mul=1))),
+            r'optim_wrapper\.paramwise_cfg\.bias_lr_mul: .*bias_lr_mult',
+        ),
+    ],
+)
+def test_a_misspelled_setting_within_others_is_named(settings, problem):
+    with pytest.raises(ValueError, match=problem):
+        check_top_names(Config(settings))
+
+
 @pytest.mark.parametrize('name', ['data_root', 'train_pipeline', 'backend_args', 'val_evaluator_2'])
 def test_variables_of_a_config_stay(name):
     check_top_names(Config({name: {}}))
@@ -77,6 +100,8 @@ def test_variables_of_a_config_stay(name):
         'find_unused_parameters',
         'optim_wrapper.paramwise_cfg.norm_decay_mult',
         'optim_wrapper.loss_scale',
+        'optim_wrapper.accumulative_counts',
+        'optim_wrapper.clip_grad.max_norm',
         'param_scheduler.0.end',
         'randomness.seed',
         'resume',
@@ -109,6 +134,8 @@ def test_a_new_entry_comes_with_its_type(cfg):
         ('model.distiller.losses.pka.loss_weight', 'did you mean pcka'),
         ('default_hooks.checkpoint.max_keep_ckpt', 'did you mean max_keep_ckpts'),
         ('optim_wrapper.optimizer.learning_rate', 'expected one of'),
+        ('optim_wrapper.paramwise_cfg.norm_decay_mlt', 'did you mean norm_decay_mult'),
+        ('train_dataloader.dataset.data_prefix.image', 'did you mean img'),
         ('param_scheduler.9.end', 'expected an index below 2'),
         ('train_cfg.max_epochs.x', 'train_cfg.max_epochs is 16, which has no settings'),
     ],
@@ -128,8 +155,17 @@ def test_an_option_without_effect_is_named(cfg, option, hint):
         ('train_dataloader.batch_size', 0, 'a positive integer'),
         ('val_dataloader.num_workers', -1, 'an integer >= 0'),
         ('train_dataloader.num_workers', 'a', 'an integer >= 0'),
-        ('optim_wrapper.optimizer.lr', -0.1, 'a finite number >= 0'),
-        ('optim_wrapper.optimizer.lr', 'abc', 'a finite number >= 0'),
+        ('optim_wrapper.optimizer.lr', -0.1, 'a finite number > 0'),
+        ('optim_wrapper.optimizer.lr', 0, 'a finite number > 0'),
+        ('optim_wrapper.optimizer.lr', 'abc', 'a finite number > 0'),
+        ('optim_wrapper.clip_grad.max_norm', 0, 'a finite number > 0'),
+        ('train_dataloader.dataset.pipeline', [], 'a list of at least one step'),
+        ('default_hooks.checkpoint.rule', 'bigger', "'greater', 'less' or None"),
+        ('default_hooks.checkpoint.by_epoch', 'abc', 'True or False'),
+        ('env_cfg.mp_cfg.mp_start_method', 'forkk', "'fork'"),
+        ('env_cfg.dist_cfg.backend', 'foo', 'a backend'),
+        ('model.data_preprocessor.pad_size_divisor', 0, 'a positive integer'),
+        ('model.distiller.losses.pcka', None, 'the dict of a loss'),
         ('optim_wrapper.accumulative_counts', 0, 'a positive integer'),
         ('default_hooks.checkpoint.interval', 0, 'a positive integer, or -1'),
         ('default_hooks.logger.interval', 0, 'a positive integer'),
@@ -200,3 +236,15 @@ def test_errors_of_building_name_the_place(loss, problem):
         explain_building(Config(dict(model=dict(loss=loss)))),
     ):
         MODELS.build(dict(loss))
+
+
+def test_errors_of_other_packages_name_the_setting():
+    backbone = dict(type='mmdet.ResNet', depth=19)
+    cfg = Config(dict(model=dict(backbone=backbone)))
+    with (
+        pytest.raises(
+            ValueError, match=r'model\.backbone \(mmdet\.ResNet\): invalid depth 19.*KeyError'
+        ),
+        explain_building(cfg),
+    ):
+        MODELS.build(backbone)

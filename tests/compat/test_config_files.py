@@ -1,15 +1,19 @@
 """Configs, and the files that they name, are read and written without running code in them."""
 
 import math
+import os
 import pickle
 import random
 import string
+import struct
 
 import mmengine
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from mmengine.structures import InstanceData
 
 import mmkd.registry  # noqa: F401
 
@@ -96,18 +100,63 @@ def test_plain_yaml_reads_as_before(tmp_path):
 
 
 def test_pickles_hold_plain_data_alone(tmp_path):
-    plain, array = tmp_path / 'plain.pkl', tmp_path / 'array.pkl'
+    plain = tmp_path / 'plain.pkl'
     plain.write_bytes(pickle.dumps({'a.jpg': [1, 2.5, None, ('x',)]}))
     assert mmengine.load(plain) == {'a.jpg': [1, 2.5, None, ('x',)]}
-    array.write_bytes(pickle.dumps(np.zeros(2)))
-    with pytest.raises(ValueError, match=r'pickle: expected plain .*, got numpy'):
-        mmengine.load(array)
     proof = tmp_path / 'proof'
     evil = tmp_path / 'evil.pkl'
     evil.write_bytes(b'cposix\nsystem\n(Vtouch ' + str(proof).encode() + b'\ntR.')
     with pytest.raises(ValueError, match=r'got posix\.system'):
         mmengine.load(evil)
     assert not proof.exists()
+
+
+def test_predictions_and_proposals_are_read(tmp_path):
+    boxes = torch.arange(8.0).reshape(2, 4)
+    instances = InstanceData(bboxes=boxes, labels=torch.tensor([0, 1]))
+    content = [dict(pred_instances=dict(bboxes=boxes, n=np.float32([1, 2]))), instances, b'a']
+    mmengine.dump(content, tmp_path / 'dumped.pkl')
+    (tmp_path / 'pickled.pkl').write_bytes(pickle.dumps(content))
+    for name in ('dumped', 'pickled'):
+        predictions, proposals, text = mmengine.load(tmp_path / f'{name}.pkl')
+        found = predictions['pred_instances']
+        assert torch.equal(found['bboxes'], boxes)
+        assert found['n'].tolist() == [1, 2]
+        assert proposals.labels.tolist() == [0, 1]
+        assert text == b'a'
+
+
+def test_a_tensor_in_a_pickle_runs_nothing(tmp_path):
+    proof, inner = tmp_path / 'proof', tmp_path / 'inner.pth'
+    torch.save(_Evil(f'touch {proof}'), inner)
+    text = inner.read_bytes()
+    evil = b'\x80\x04ctorch.storage\n_load_from_bytes\nB' + struct.pack('<I', len(text)) + text
+    (tmp_path / 'evil.pkl').write_bytes(evil + b'\x85R.')
+    with pytest.raises(pickle.UnpicklingError, match='system'):
+        mmengine.load(tmp_path / 'evil.pkl')
+    assert not proof.exists()
+
+
+class _Evil:
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'torch.hub.load',
+        'yaml.unsafe_load',
+        'mmengine.Config.fromstring',
+        'mmengine.utils.call_command',
+    ],
+)
+def test_a_type_is_no_function_that_runs_what_it_is_given(name):
+    with pytest.raises(RuntimeError, match=f'Failed to get {name}'):
+        MODELS.build(dict(type=name))
 
 
 @pytest.mark.parametrize('name', ['os.system', 'subprocess.Popen', 'builtins.exec', 'shutil.move'])
