@@ -491,10 +491,10 @@ def test_wrong_arguments_are_named(changes, message, folder, tmp_path):
 
 
 def test_mixed_precision_needs_a_gpu(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr('mmkd.api.planning.get_device', lambda: 'cpu')
+    monkeypatch.setattr('mmkd.api.drafting.get_device', lambda: 'cpu')
     with pytest.raises(ValueError, match=r'amp: expected a GPU'):
         mmkd.plan(**pair(folder), amp=True)
-    monkeypatch.setattr('mmkd.api.planning.get_device', lambda: 'cuda')
+    monkeypatch.setattr('mmkd.api.drafting.get_device', lambda: 'cuda')
     cfg = written(mmkd.plan(**pair(folder), amp=True, work_dir=tmp_path))
     assert (cfg.optim_wrapper.type, cfg.optim_wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -141,23 +142,57 @@ def test_other_settings_keep_the_first_run(compared):
     assert result.checkpoint.read_bytes() == before
 
 
+def test_a_run_of_other_settings_is_not_taken_for_this_one(compared):
+    arguments, result = compared
+    arguments = {**arguments, 'seeds': 0, 'baseline': False}
+    text = result.config_path.read_text()
+    message = 'holds a run of other settings'
+    result.config_path.unlink()
+    with pytest.raises(FileExistsError, match=message):
+        mmkd.distill(**arguments, method_options={'loss_weight': 3.0})
+    assert not result.config_path.exists()
+    result.config_path.write_text(text)
+    weights = arguments['teacher_checkpoint'].read_bytes()
+    arguments['teacher_checkpoint'].write_bytes(weights + b'another')
+    with pytest.raises(FileExistsError, match=message):
+        mmkd.distill(**arguments)
+    arguments['teacher_checkpoint'].write_bytes(weights)
+
+
+def test_numbers_of_numpy(digits):
+    plan = mmkd.plan(**{**digits, 'epochs': np.int64(2)}, batch_size=np.int32(4), seed=np.int64(1))
+    assert plan == mmkd.plan(**{**digits, 'epochs': 2}, batch_size=4, seed=1)
+
+
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'seeds': ()}, r'seeds: expected whole numbers from 0 .* got \(\)'),
-        ({'seeds': -1}, r'seeds: expected whole numbers from 0 .* got -1'),
-        ({'seeds': 'ab'}, r'seeds: expected whole numbers'),
-        ({'seeds': (0, 1.5)}, r'seeds: expected whole numbers'),
-        ({'seeds': (True,)}, r'seeds: expected whole numbers'),
-        ({'seeds': 2**32}, r'seeds: expected whole numbers'),
+        ({'seeds': ()}, r'seeds: expected whole numbers, .* got \(\)'),
+        ({'seeds': -1}, r'seeds: expected a whole number from 0 .* got -1'),
+        ({'seeds': 'ab'}, r'seeds: expected a whole number'),
+        ({'seeds': (0, 1.5)}, r'seeds: expected a whole number'),
+        ({'seeds': (True,)}, r'seeds: expected a whole number'),
+        ({'seeds': 2**32}, r'seeds: expected a whole number'),
         ({'seeds': (1, 1)}, r'seeds: expected different seeds, got \[1, 1\]'),
         ({'seeds': 1, 'options': {'randomness.seed': 2}}, r'the seed in one place, got 1 and .*=2'),
         ({'method': []}, r'method: expected one or several different names, got \[\]'),
         ({'method': ['kd', 'kd']}, r'method: expected one or several different names'),
         ({'method': ['kd', 'kdd']}, r"method: expected one of .* got 'kdd'"),
-        ({'batch_size': 0}, r'batch_size: expected a positive number, got 0'),
-        ({'batch_size': '8'}, r"batch_size: expected a positive number, got '8'"),
-        ({'epochs': True}, r'epochs: expected a positive number, got True'),
+        ({'batch_size': 0}, r'batch_size: expected a positive whole number, got 0'),
+        ({'batch_size': '8'}, r"batch_size: expected a positive whole number, got '8'"),
+        ({'epochs': True}, r'epochs: expected a positive whole number, got True'),
+        (
+            {'batch_size': 2, 'options': {'train_dataloader.batch_size': 3}},
+            r'batch_size: .* one place',
+        ),
+        ({'options': {'work_dir': 'x'}}, r'options: work_dir: expected .* the argument work_dir'),
+        ({'options': ['a=1']}, r'options: expected a dict'),
+        ({'method_options': 'loss_weight=1'}, r'method_options: expected a dict'),
+        ({'method': 5}, r'method: expected a name, got 5'),
+        ({'data': ['x']}, r"data: expected a folder, .* got \['x'\]"),
+        ({'work_dir': None}, r'work_dir: expected a path, got None'),
+        ({'launcher': 'torch'}, r'launcher: expected one of'),
+        ({'evaluate_teacher': 'no'}, r"evaluate_teacher: expected True or False, got 'no'"),
         ({'teacher_checkpoint': 'no.pth'}, r'teacher_checkpoint: .* got no\.pth \(no such file\)'),
         ({'teacher_checkpoint': '.'}, r'teacher_checkpoint: expected a file, got \. \(a folder\)'),
         ({'options': {'train_cfg.max_epoch': 3}}, r'train_cfg\.max_epoch'),
@@ -165,7 +200,7 @@ def test_other_settings_keep_the_first_run(compared):
     ],
 )
 def test_mistakes_end_before_anything_is_written(changes, message, digits, tmp_path):
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
+    with pytest.raises((ValueError, TypeError, FileNotFoundError), match=message):
         mmkd.distill(**{**digits, 'work_dir': tmp_path, **changes})
     assert not [*tmp_path.iterdir()]
 

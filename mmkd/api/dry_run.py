@@ -73,7 +73,7 @@ def take_a_step(path: str | Path) -> str:
     check_values(cfg)  # before some are replaced
     with TemporaryDirectory() as folder:
         cfg.work_dir = folder
-        cfg.log_level = 'ERROR'
+        cfg.log_level = 'WARNING'
         for stage in ('train', 'val', 'test', 'unlabeled'):
             if loader := cfg.get(f'{stage}_dataloader'):
                 loader.num_workers = 0

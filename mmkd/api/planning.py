@@ -1,54 +1,34 @@
 """Plan a distillation: choose what is compared, and write it as a config."""
 
-import copy
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from mmengine.config import Config
-from mmengine.device import get_device
-from torch import nn
-
+from mmkd.api.arguments import (
+    check_data,
+    check_paths,
+    check_places,
+    check_switches,
+    checked_count,
+    checked_options,
+    checked_seed,
+)
+from mmkd.api.drafting import Decisions, Draft, finish_distillation, finish_student
 from mmkd.api.dry_run import take_a_step
-from mmkd.api.run_settings import (
-    Launcher,
-    batch_settings,
-    epoch_length,
-    seed_settings,
-    tensorboard_settings,
-)
-from mmkd.api.sources import (
-    Files,
-    Model,
-    Source,
-    model_settings,
-    plain_settings,
-    read_source,
-)
+from mmkd.api.run_settings import Launcher
+from mmkd.api.sources import Files, Model, read_source
 from mmkd.checking.setting_names import check_options
-from mmkd.models.heads import classifying_heads
-from mmkd.pairing import default_size, trace
-from mmkd.pairing.inspection.head_classes import classes_of
-from mmkd.pairing.inspection.model_kind import has_masks
-from mmkd.pairing.methods import Pair, choose_method
-from mmkd.pairing.methods.method_options import set_options
-from mmkd.pairing.writing.config_text import Expression, assignments, docstring
+from mmkd.functional.checks import check_choice
+from mmkd.pairing.inspection.trace import Size
+from mmkd.pairing.methods import choose_method
+from mmkd.pairing.writing.config_text import assignments, docstring
 from mmkd.pairing.writing.own_data import Data, OwnData, data_settings
-from mmkd.pairing.writing.resizing import as_size, size_settings
-from mmkd.pairing.writing.runtime import mixed_precision, runtime_settings
-from mmkd.pairing.writing.schedule import (
-    checked_epochs,
-    counts_iterations,
-    epoch_hooks,
-    epoch_settings,
-    plain_hooks,
-)
-from mmkd.pairing.writing.settings import Settings, merge, nested
+from mmkd.pairing.writing.resizing import as_size
+from mmkd.pairing.writing.settings import Settings, nested
 from mmkd.storage.atomic_write import save_atomically, write_atomically
 
-Decisions = list[tuple[str, str]]
 STUDENT = 'student'  # the method of the student alone
 # Settings that stand before the data sets which use them.
 PIPELINES = ('_pipeline', '_images')
@@ -104,6 +84,10 @@ class Plan:
                 save_atomically(dict(state_dict=content), path)
         return self.path
 
+    def absent(self) -> list[Path]:
+        """Return the files of :meth:`write` that are not there."""
+        return [path for path in (*self.files, self.path) if not path.exists()]
+
     def check(self) -> str:
         """Take one training step and predict one validation batch, in a temporary folder.
 
@@ -156,7 +140,8 @@ def plan(
 
     Raises:
         FileNotFoundError: If a file or folder is missing.
-        TypeError: If a model is neither a path, a config nor a module.
+        TypeError: If a model is neither a path, a config nor a module, or an argument has a wrong
+            type.
         ValueError: If an argument does not fit the models, or the models do not fit each other.
 
     Example:
@@ -167,94 +152,64 @@ def plan(
         ... )  # doctest: +SKIP
         >>> print(plan)  # doctest: +SKIP
     """
+    check_switches(
+        amp=amp,
+        auto_scale_lr=auto_scale_lr,
+        evaluate_teacher=evaluate_teacher,
+        tensorboard=tensorboard,
+    )
+    check_choice('launcher', launcher, get_args(Launcher))
+    check_data(data)
+    check_paths(work_dir=work_dir)
+    if teacher_checkpoint is not None:
+        check_paths(teacher_checkpoint=teacher_checkpoint)
+    epochs, batch_size = checked_count('epochs', epochs), checked_count('batch_size', batch_size)
+    seed = None if seed is None else checked_seed('seed', seed)
+    size = None if image_size is None else as_size(image_size)
+    options = checked_options('options', options)
+    method_options = checked_options('method_options', method_options)
+    check_places(options, epochs=epochs, batch_size=batch_size)
+
     student_source = read_source('student', student)
     teacher_source = read_source('teacher', teacher)
     base = student_source.config
     alone = method == STUDENT
     if not alone:
         method, fit = choose_method(method, base, teacher_source.config)
-    networks = [student_source] if alone else [teacher_source, student_source]
-    names = [str(method), *(source.name for source in networks)]
-    run = Path(work_dir) / '_'.join(
-        [*names, *_given_names(data, epochs, image_size, batch_size, seed)]
-    )
-    files = Files(run)
-    check_options(base, {k: v for k, v in (options or {}).items() if not k.startswith('model.')})
-    given = nested(options or {})
-    distiller_options = given.get('model', {}).pop('distiller', {})
+    sources = [student_source] if alone else [teacher_source, student_source]
+    names = [str(method), *(source.name for source in sources)]
+    names += _given_names(data, epochs, size, batch_size, seed)
+    run = Path(work_dir) / '_'.join(names)
+    check_options(base, {k: v for k, v in options.items() if not k.startswith('model.')})
 
     own = OwnData({}, [], []) if data is None else data_settings(base, data, run)
-    settings, classes, decisions = own.settings, own.classes, [*own.decisions]
-    files.content.update(own.files)
-    size, hooks = None, None
-    if image_size is not None:
-        size = as_size(image_size)
-        resized, hooks, changes = size_settings(base, size)
-        merge(settings, resized)
-        decisions += [('image size', text) for text in changes]
-    merge(settings, dict(work_dir=str(run)))
-    if base.get('load_from'):
-        settings['load_from'] = None  # these are the student's weights, not the distillation's
-    changed, rates = batch_settings(base, batch_size, auto_scale_lr, given, launcher)
-    merge(settings, changed)
-    decisions += [('lr', text) for text in rates]
+    draft = Draft(base, nested(options), own, Files(run), launcher, run)
+    draft.resize(size)
+    draft.set_batch(batch_size, auto_scale_lr)
     if epochs is not None or data is not None or batch_size is not None:
-        merged = copy.deepcopy(settings)
-        merge(merged, given)
-        changed, hooks, changes = _schedule(base, epochs, hooks, merged, own.files, launcher)
-        merge(settings, changed)
-        decisions += [('schedule', text) for text in changes]
-    if amp:
-        if get_device() == 'cpu':
-            raise ValueError('amp: expected a GPU, this machine has none')
-        merge(settings, mixed_precision(base))
-    if seed is not None:
-        merge(settings, seed_settings(seed, given))
-    if tensorboard:
-        merge(settings, tensorboard_settings(base))
-
+        draft.set_length(epochs, batch_size)
+    draft.set_runtime(amp=amp, seed=seed, tensorboard=tensorboard)
     if alone:
-        model = plain_settings(student_source, files, classes, given.pop('model', {}))
-        merge(settings, runtime_settings(base, changed_hooks=hooks))
-        merge(settings, given)
-        settings = dict(model=model, **settings)
-        fitted_decisions: Decisions = [('student', f'{student_source.name} alone')]
+        decided = finish_student(draft, student_source)
     else:
-        model = model_settings(student_source, teacher_source, files, teacher_checkpoint, classes)
-        merge(model, given.pop('model', {}))
-        built = [
-            student_source.build(model['architecture']),
-            teacher_source.build(model['teacher']),
-        ]
-        reason = _why_teacher_is_not_evaluated(
-            {**base, **settings, **given}, student_source, teacher_source, built
+        decided = finish_distillation(
+            draft,
+            student_source,
+            teacher_source,
+            fit,
+            teacher_checkpoint=teacher_checkpoint,
+            method_options=method_options,
+            evaluate_teacher=evaluate_teacher,
         )
-        if reason and evaluate_teacher:
-            decisions.append(('evaluation', reason))
-        evaluate_teacher = evaluate_teacher and not reason
-        merge(
-            settings,
-            runtime_settings(base, changed_hooks=hooks, evaluate_teacher=evaluate_teacher),
-        )
-        merge(settings, given)
-        calls = [trace(each, default_size(base, size)) for each in built]
-        fitted = fit(Pair(calls[0], calls[1], (classes_of(built[0]), classes_of(built[1]))))
-        distiller = copy.deepcopy(fitted.distiller)
-        set_options(distiller['losses'], method_options or {})
-        merge(distiller, distiller_options)
-        merge(model, {**fitted.model, 'distiller': Expression('distiller')})
-        settings = dict(distiller=distiller, model=model, **settings)
-        fitted_decisions = fitted.decisions
-    title = f'{method}: {" teaches ".join(source.name for source in networks)}.'
-    text = _text(title, fitted_decisions, files.config(student_source), settings)
+    title = f'{method}: {" teaches ".join(source.name for source in sources)}.'
     return Plan(
         method=str(method),
         seed=seed,
         path=run.with_name(f'{run.name}.py'),
-        text=text,
-        decisions=[*fitted_decisions, *decisions],
+        text=_text(title, decided, draft.files.config(student_source), draft.settings),
+        decisions=[*decided, *draft.decisions],
         work_dir=run,
-        files=files.content,
+        files=draft.files.content,
         dist_cfg=(base.get('env_cfg') or {}).get('dist_cfg') or {},
     )
 
@@ -262,61 +217,18 @@ def plan(
 def _given_names(
     data: Data | None,
     epochs: int | None,
-    image_size: int | Sequence[int] | None,
+    size: Size | None,
     batch_size: int | None,
     seed: int | None,
 ) -> list[str]:
     """What the caller gave, for the name of the run's folder."""
     folder = data.get('root') if isinstance(data, Mapping) else data
     names = [] if folder is None else [Path(folder).resolve().name]
-    if image_size is not None:
-        names.append('x'.join(map(str, [*dict.fromkeys(as_size(image_size))])))
+    if size is not None:
+        names.append('x'.join(map(str, dict.fromkeys(size))))
     names += [] if epochs is None else [f'{epochs}e']
     names += [] if batch_size is None else [f'b{batch_size}']
     return names + ([] if seed is None else [f'seed{seed}'])
-
-
-def _schedule(
-    base: Config,
-    epochs: int | None,
-    hooks: list[dict] | None,
-    settings: Settings,
-    files: Mapping[Path, str],
-    launcher: Launcher,
-) -> tuple[Settings, list[dict] | None, list[str]]:
-    """The schedule's settings, the custom hooks if they are changed, and the changes as text."""
-    if epochs is not None:
-        checked_epochs(base, epochs)
-    length = epoch_length(base, settings, launcher, files) if counts_iterations(base) else None
-    changed, changes = epoch_settings(base, epochs, length)
-    if epochs is not None:
-        before = plain_hooks(base) if hooks is None else hooks
-        after, more = epoch_hooks(before, base.train_cfg.max_epochs, epochs)
-        hooks = hooks if after == before else after
-        changes += more
-    return changed, hooks, changes
-
-
-def _why_teacher_is_not_evaluated(
-    cfg: Mapping[str, Any],
-    student_source: Source,
-    teacher_source: Source,
-    built: Sequence[nn.Module],
-) -> str:
-    """Why the teacher cannot be evaluated as the student is; empty if it can."""
-    if cfg.get('val_dataloader') is None:
-        return 'none, as there is no validation data'
-    student, teacher = (_class_counts(model) for model in built)
-    if student != teacher:
-        found = [', '.join(map(str, sorted(each))) or 'no' for each in (teacher, student)]
-        return f'the student alone: the teacher has {found[0]} classes, the data {found[1]}'
-    if has_masks(student_source.config) and not has_masks(teacher_source.config):
-        return 'the student alone: the teacher predicts no masks'
-    return ''
-
-
-def _class_counts(model: nn.Module) -> set[Any]:
-    return {head.num_classes for _, head in classifying_heads(model)}
 
 
 def _text(title: str, decisions: Decisions, base: str, settings: Settings) -> str:

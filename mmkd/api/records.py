@@ -1,10 +1,13 @@
 """What a run leaves for the next call: its validations, and whether it is finished."""
 
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -23,11 +26,13 @@ class Record:
         history: Metrics, epoch and iteration of each validation.
         teacher: Metrics of the teacher.
         checkpoint: File name of the finished student; empty while the run goes on.
+        made_of: Digest of the config and of the files that it names; empty if it is not known.
     """
 
     history: list[Metrics] = field(default_factory=list)
     teacher: Metrics = field(default_factory=dict)
     checkpoint: str = ''
+    made_of: str = ''
 
     @classmethod
     def read(cls, work_dir: Path) -> 'Record':
@@ -54,9 +59,14 @@ class Record:
 
 
 class HistoryHook(Hook):
-    """Keeps the metrics of each validation, also of those before a resumed run was interrupted."""
+    """Keeps the metrics of each validation, also of those before a resumed run was interrupted.
 
-    def __init__(self) -> None:
+    Args:
+        made_of: Digest of the run's config and files, for the record.
+    """
+
+    def __init__(self, made_of: str = '') -> None:
+        self.made_of = made_of
         self.history: list[Metrics] = []
 
     def before_train(self, runner: Runner) -> None:
@@ -69,7 +79,26 @@ class HistoryHook(Hook):
         self.history = [each for each in self.history if each['iteration'] != runner.iter]
         self.history.append(dict(epoch=runner.epoch, iteration=runner.iter, **(metrics or {})))
         if is_main_process():
-            Record(self.history).write(Path(runner.work_dir))
+            Record(self.history, made_of=self.made_of).write(Path(runner.work_dir))
+
+
+def digest_of(cfg: Config) -> str:
+    """Return a digest of a config and of the files that it names: weights, annotations, configs."""
+    settings = cfg.to_dict()
+    digest = hashlib.sha256(json.dumps(settings, default=str, sort_keys=True).encode())
+    for path in sorted({text for text in _texts(settings) if Path(text).is_file()}):
+        with open(path, 'rb') as file:
+            digest.update(hashlib.file_digest(file, 'sha256').digest())
+    return digest.hexdigest()
+
+
+def _texts(settings: Any) -> Iterator[str]:
+    """The absolute paths among the values of settings."""
+    if isinstance(settings, str) and settings.startswith('/'):
+        yield settings
+    elif isinstance(settings, Mapping | list | tuple):
+        for value in settings.values() if isinstance(settings, Mapping) else settings:
+            yield from _texts(value)
 
 
 def checkpoints_in(work_dir: Path) -> list[str]:

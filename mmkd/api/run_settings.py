@@ -6,7 +6,7 @@ import importlib.util
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Literal
@@ -23,18 +23,6 @@ from mmkd.registry import DATASETS
 Launcher = Literal['none', 'pytorch', 'slurm', 'mpi']
 # Where each launcher leaves the number of processes.
 PROCESSES = dict(pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
-MAX_SEED = 2**32 - 1  # NumPy's
-
-
-def checked_count(name: str, value: Any) -> int:
-    """Return a number of things, of which there is at least one.
-
-    Raises:
-        ValueError: If it is no positive whole number.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f'{name}: expected a positive number, got {value!r}')
-    return value
 
 
 def process_count(launcher: Launcher) -> int:
@@ -43,7 +31,11 @@ def process_count(launcher: Launcher) -> int:
 
 
 def epoch_length(
-    cfg: Config, settings: Settings, launcher: Launcher, files: Mapping[Path, str] | None = None
+    cfg: Config,
+    settings: Settings,
+    launcher: Launcher,
+    files: Mapping[Path, str] | None = None,
+    batch_size: int | None = None,
 ) -> int | None:
     """Return the iterations of an epoch, or None if the training data is not there.
 
@@ -52,6 +44,10 @@ def epoch_length(
         settings: What the run changes in it.
         launcher: How the processes were started.
         files: Annotation files that are not written yet, with their text.
+        batch_size: The batch size that the caller asks for.
+
+    Raises:
+        ValueError: If there are not that many images.
     """
     changes = copy.deepcopy(settings.get('train_dataloader') or {})
     changed = Config(dict(train_dataloader=copy.deepcopy(cfg.get('train_dataloader') or {})))
@@ -61,7 +57,8 @@ def epoch_length(
         innermost = innermost.dataset
     if innermost is loader or not isinstance(loader.get('batch_size'), int):
         return None
-    innermost.pipeline = []
+    if 'pipeline' in innermost:
+        innermost.pipeline = []
     text = (files or {}).get(Path(innermost.get('ann_file', '')))
     scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope'))
     try:
@@ -80,6 +77,11 @@ def epoch_length(
             images = len(DATASETS.build(loader.dataset))
     except OSError:
         return None
+    if batch_size is not None and batch_size > images:
+        raise ValueError(
+            f'batch_size: expected at most the number of training images, {images}, got '
+            f'{batch_size}'
+        )
     return max(1, math.ceil(images / (loader.batch_size * process_count(launcher))))
 
 
@@ -100,12 +102,12 @@ def batch_settings(
         launcher: How the processes were started.
 
     Raises:
-        ValueError: If the batch size is no positive whole number, or the learning rate has to be
-            scaled and the config does not name the batch size that it belongs to.
+        ValueError: If the learning rate has to be scaled and the config does not name the batch
+            size that it belongs to.
     """
     settings: Settings = {}
     if batch_size is not None:
-        settings['train_dataloader'] = dict(batch_size=checked_count('batch_size', batch_size))
+        settings['train_dataloader'] = dict(batch_size=batch_size)
     elif not auto_scale_lr:
         return settings, []
     given = (options.get('optim_wrapper') or {}).get('optimizer') or {}
@@ -127,27 +129,6 @@ def batch_settings(
         return settings, [f'scaled by the images of a step over the {base} that it belongs to']
     total = images * process_count(launcher)
     return settings, [f'{rate:g} for {base} images a step -> {rate * total / base:g} for {total}']
-
-
-def checked_seeds(seeds: int | Sequence[int] | None) -> list[int] | None:
-    """Return the seeds as a list.
-
-    Raises:
-        ValueError: If there is none, one is no seed of NumPy, or one stands there twice.
-    """
-    if seeds is None:
-        return None
-    several = [*seeds] if isinstance(seeds, Sequence) and not isinstance(seeds, str) else [seeds]
-    if not several or not all(
-        isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED
-        for seed in several
-    ):
-        raise ValueError(
-            f'seeds: expected whole numbers from 0 to {MAX_SEED}, such as (0, 1, 2), got {seeds!r}'
-        )
-    if len({*several}) < len(several):
-        raise ValueError(f'seeds: expected different seeds, got {several}')
-    return several
 
 
 def seed_settings(seed: int, options: Mapping[str, Any]) -> Settings:

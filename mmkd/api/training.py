@@ -9,10 +9,11 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
 
+from mmkd.api.arguments import check_switches, checked_seeds
 from mmkd.api.comparing import compare
 from mmkd.api.planning import STUDENT, Plan, plan
-from mmkd.api.records import HistoryHook, Metrics, Record, checkpoints_in
-from mmkd.api.run_settings import Launcher, checked_seeds
+from mmkd.api.records import HistoryHook, Metrics, Record, checkpoints_in, digest_of
+from mmkd.api.run_settings import Launcher
 from mmkd.api.running import build_runner, close_process_group, load_config, train
 from mmkd.api.sources import Model
 from mmkd.exporting import export
@@ -159,20 +160,26 @@ def distill(
         >>> result.metrics['student']['coco/bbox_mAP']  # doctest: +SKIP
     """
     arguments = dict(locals())
+    check_switches(baseline=baseline, resume=resume)
     _check_checkpoint(teacher_checkpoint)
     plans = plans_of(**arguments)
     joins = launcher != 'none' and not is_distributed()
     if joins:
         init_dist(launcher, **plans[0].dist_cfg)
-    if is_main_process():
-        for planned in plans:
-            print(planned)
-            planned.write()
+    new = [path for planned in plans for path in planned.absent()] if is_main_process() else []
+    try:
+        if is_main_process():
+            for planned in plans:
+                print(planned)
+                planned.write()
+        barrier()
+        made_of = [_check_folder(planned, resume) for planned in plans]
+    except FileExistsError:
+        for path in new:  # so that they do not stand in the way of the next try
+            path.unlink(missing_ok=True)
+        raise
     barrier()
-    for planned in plans:
-        _check_folder(planned, resume)
-    barrier()
-    runs = [_run(planned, launcher) for planned in plans]
+    runs = [_run(*each, launcher) for each in zip(plans, made_of, strict=True)]
     first = next((run for run in runs if run.method != STUDENT), runs[0])
     table, findings = compare(runs)
     if is_main_process() and table:
@@ -201,8 +208,8 @@ def plans_of(
 
 
 def _methods(method: str | Sequence[str] | None, baseline: bool) -> list[str | None]:
-    methods: list[str | None] = [method] if isinstance(method, str) or method is None else [*method]
-    if not methods or len({*methods}) < len(methods):
+    methods: list[Any] = [*method] if isinstance(method, list | tuple) else [method]
+    if not methods or any(methods.count(each) > 1 for each in methods):
         raise ValueError(f'method: expected one or several different names, got {method!r}')
     return [STUDENT, *methods] if baseline and STUDENT not in methods else methods
 
@@ -213,17 +220,29 @@ def _check_checkpoint(given: str | Path | None) -> None:
         raise FileNotFoundError(f'teacher_checkpoint: expected a file, got {given} ({what})')
 
 
-def _check_folder(planned: Plan, resume: bool) -> None:
-    """Refuse to train a second time where a run was interrupted."""
+def _check_folder(planned: Plan, resume: bool) -> str:
+    """Refuse to train where a run of other settings is, or one that was interrupted.
+
+    Returns:
+        The digest of the run's config and files.
+    """
+    made_of, record = digest_of(load_config(str(planned.path))), Record.read(planned.work_dir)
     there = checkpoints_in(planned.work_dir)
-    if there and not resume and not Record.read(planned.work_dir).is_finished(planned.work_dir):
+    remedy = 'remove the folder, or choose another work_dir'
+    if record.made_of not in ('', made_of) and (there or record.is_finished(planned.work_dir)):
+        raise FileExistsError(
+            f'{planned.work_dir}: holds a run of other settings, or of other files of the same '
+            f'names (weights, annotations, configs); {remedy}'
+        )
+    if there and not resume and not record.is_finished(planned.work_dir):
         raise FileExistsError(
             f'{planned.work_dir}: holds an unfinished run ({there[-1]}); continue it with '
-            'resume=True (--resume), remove the folder, or choose another work_dir'
+            f'resume=True (--resume), {remedy}'
         )
+    return made_of
 
 
-def _run(planned: Plan, launcher: Launcher) -> StudentRun:
+def _run(planned: Plan, made_of: str, launcher: Launcher) -> StudentRun:
     """Train what is not finished, and return the results."""
     cfg = load_config(str(planned.path))
     if launcher != 'none':
@@ -233,7 +252,7 @@ def _run(planned: Plan, launcher: Launcher) -> StudentRun:
         if is_main_process():
             print(f'{"finished":<10} {planned.work_dir} is trained already; its results are kept')
     else:
-        record = _train(planned, cfg)
+        record = _train(planned, made_of, cfg)
     return StudentRun(
         config=cfg,
         config_path=planned.path,
@@ -247,14 +266,17 @@ def _run(planned: Plan, launcher: Launcher) -> StudentRun:
     )
 
 
-def _train(planned: Plan, cfg: Config) -> Record:
+def _train(planned: Plan, made_of: str, cfg: Config) -> Record:
     if checkpoints_in(planned.work_dir) and (latest := latest_checkpoint(planned.work_dir)):
         cfg.resume, cfg.load_from = True, latest
-    hook = HistoryHook()
+    elif is_main_process():
+        Record(made_of=made_of).write(planned.work_dir)
+    hook = HistoryHook(made_of)
     runner = build_runner(cfg)
     train(runner, [hook])
     teachers = [h.metrics for h in runner.hooks if isinstance(h, TeacherEvaluationHook)]
-    record = Record(hook.history, teachers[0].get('teacher', {}) if teachers else {})
+    teacher = teachers[0].get('teacher', {}) if teachers else {}
+    record = Record(hook.history, teacher, made_of=made_of)
     del runner
     gc.collect()  # the next run needs the memory
     last = Path(latest_checkpoint(planned.work_dir) or '')

@@ -157,14 +157,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Runs that differ in their seed alone take the same step.
     plans = plans_of(**{**arguments, 'seeds': (args.seeds or [None])[0]})
     for plan in plans:
-        is_new = not plan.path.exists()
+        new = plan.absent()
         plan.write()
         print(plan)
         try:
             print(f'{"checked":<10} {plan.check()}')
         except BaseException:
-            if is_new:
-                plan.path.unlink()  # so that it does not stand in the way of the next try
+            for path in new:  # so that they do not stand in the way of the next try
+                path.unlink()
             raise
     following = 'the same command without --dry-run'
     if len(plans) == 1 and not args.seeds:

@@ -164,11 +164,11 @@ def test_schedule_of_iterations_has_no_epochs():
     cfg = Config({'train_cfg': {'type': 'IterBasedTrainLoop', 'max_iters': 90000}})
     with pytest.raises(ValueError, match=r'epochs: .* trains by epochs, got one of 90000'):
         epoch_settings(cfg, 3)
-    with pytest.raises(ValueError, match=r'epochs: expected a positive number, got 0'):
+    with pytest.raises(ValueError, match=r'epochs: expected a positive whole number, got 0'):
         epoch_settings(Config({'train_cfg': {'max_epochs': 12}}), 0)
     with pytest.raises(ValueError, match=r'epochs: .* trains by epochs, got one of None'):
         epoch_settings(Config({}), 1)
-    with pytest.raises(ValueError, match=r'epochs: expected a positive number, got 2\.5'):
+    with pytest.raises(ValueError, match=r'epochs: expected a positive whole number, got 2\.5'):
         epoch_settings(Config({'train_cfg': {'max_epochs': 12}}), 2.5)
 
 
@@ -192,9 +192,9 @@ def test_every_head_learns_the_classes(path, count):
 # --- image sizes
 
 
-@pytest.mark.parametrize('size', [0, -1, (1,), (1, 2, 3), ('a', 'b'), 2.5])
+@pytest.mark.parametrize('size', [0, -1, 1, 10**6, (1,), (1, 2, 3), ('a', 'b'), 2.5])
 def test_sizes_are_positive(size):
-    with pytest.raises(ValueError, match=r'image_size: expected a positive int or'):
+    with pytest.raises(ValueError, match=r'image_size: expected (a positive int or|sides of 8)'):
         as_size(size)
 
 

@@ -23,6 +23,7 @@ def choose_method(name: str | None, student: Config, teacher: Config) -> tuple[s
         teacher: Config of the teacher.
 
     Raises:
+        TypeError: If the name is no text.
         ValueError: If one model is a detector and the other a classifier, or if there is no such
             method for them.
     """
@@ -36,6 +37,8 @@ def choose_method(name: str | None, student: Config, teacher: Config) -> tuple[s
     methods = CLASSIFIER_METHODS if classifiers else DETECTOR_METHODS
     default = DEFAULT_CLASSIFIER_METHOD if classifiers else DEFAULT_DETECTOR_METHOD
     name = default if name is None else name
+    if not isinstance(name, str):
+        raise TypeError(f'method: expected a name, got {name!r}')
     if name not in methods:
         others = DETECTOR_METHODS if classifiers else CLASSIFIER_METHODS
         reason = f', which is for {kind[not classifiers][2:]}s' if name in others else ''

@@ -1,6 +1,7 @@
 """Another image size in the transforms of a config."""
 
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any
 
 from mmengine.config import Config
@@ -17,19 +18,25 @@ from mmkd.pairing.inspection.trace import Size
 from mmkd.pairing.writing.config_text import Expression
 from mmkd.pairing.writing.settings import Settings, merge, without_scope
 
+SMALLEST, LARGEST = 8, 16384  # pixels; what is outside is a typo
+
 
 def as_size(image_size: int | Sequence[int]) -> Size:
     """Return height and width of a size that the caller gave.
 
     Raises:
-        ValueError: If it is neither a positive int nor a pair of them.
+        ValueError: If it is neither a number of pixels nor a pair of them.
     """
     sides = [*image_size] if isinstance(image_size, Sequence) else [image_size] * 2
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+    if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
         raise ValueError(
             f'image_size: expected a positive int or (height, width), got {image_size!r}'
         )
-    return sides[0], sides[1]
+    if min(sides) < SMALLEST or max(sides) > LARGEST:
+        raise ValueError(
+            f'image_size: expected sides of {SMALLEST} to {LARGEST} pixels, got {image_size!r}'
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def size_settings(cfg: Config, size: Size) -> tuple[Settings, list[dict] | None, list[str]]:

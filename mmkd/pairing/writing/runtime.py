@@ -13,7 +13,11 @@ ADVICE = dict(advice=dict(type='mmkd.AdviceHook'))
 
 
 def runtime_settings(
-    cfg: Config, *, changed_hooks: Sequence[dict] | None = None, evaluate_teacher: bool = False
+    cfg: Config,
+    *,
+    changed_hooks: Sequence[dict] | None = None,
+    evaluate_teacher: bool = False,
+    has_teacher: bool = True,
 ) -> dict[str, Any]:
     """Return settings that add mmkd's hooks to a config, unless it has them.
 
@@ -21,6 +25,7 @@ def runtime_settings(
         cfg: Config of the student's training.
         changed_hooks: Custom hooks in place of the config's.
         evaluate_teacher: Also add the hook that evaluates the teacher.
+        has_teacher: Also add the hook that watches the losses of a distillation.
     """
     settings: dict[str, Any] = {}
     if 'custom_imports' not in cfg:
@@ -36,7 +41,7 @@ def runtime_settings(
     default_hooks = cfg.get('default_hooks') or {}
     hooks = {
         name: hook
-        for name, hook in (SAFETY_HOOKS | ADVICE).items()
+        for name, hook in (SAFETY_HOOKS | (ADVICE if has_teacher else {})).items()
         if name not in default_hooks and hook['type'] not in known
     }
     checkpoints = default_hooks.get('checkpoint') or {}

@@ -28,7 +28,7 @@ def checked_epochs(cfg: Config, epochs: int) -> int:
         ValueError: If ``epochs`` is no positive whole number, or the config trains by iterations.
     """
     if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
-        raise ValueError(f'epochs: expected a positive number, got {epochs!r}')
+        raise ValueError(f'epochs: expected a positive whole number, got {epochs!r}')
     train_cfg = cfg.get('train_cfg') or {}
     if train_cfg.get('max_epochs') is None:
         raise ValueError(
