@@ -52,7 +52,8 @@ def run_command(main: Callable[[], Any]) -> None:
         if '--debug' in sys.argv:
             raise
         # Scripts in tools/ have a path here, and `mmkd` the name of the command.
-        print(f'{osp.basename(sys.argv[0])}: error: {describe(error)}', file=sys.stderr)
+        line = ' '.join(describe(error).split())
+        print(f'{osp.basename(sys.argv[0])}: error: {line}', file=sys.stderr)
         raise SystemExit(2) from None
 
 
