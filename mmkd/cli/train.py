@@ -33,7 +33,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         if get_device() == 'cpu':
             parser.error('--amp: expected a GPU, this machine has none')
     if args.resume not in (None, 'auto') and '://' not in args.resume:
-        problem = _problem_of(Path(args.resume))
+        problem = _problem_of(Path(args.resume).expanduser())
         if problem:
             parser.error(f'--resume: expected a checkpoint, got {args.resume}, {problem}')
     return args

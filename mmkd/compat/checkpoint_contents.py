@@ -150,6 +150,8 @@ def _forget_foreign_files(hook: 'CheckpointHook', runner: 'Runner') -> None:
     another's checkpoint owns none. A path in a checkpoint counts by its last part alone, so a run
     in a moved folder finds its files.
     """
+    from mmkd.storage.state_kinds import is_number
+
     source = getattr(runner, 'resumed_from', None)
     if source is None:
         return
@@ -168,6 +170,9 @@ def _forget_foreign_files(hook: 'CheckpointHook', runner: 'Runner') -> None:
             info[key] = osp.join(folder, name)
         else:
             runner.logger.info(f'resume: {path} is not a file of this run; it stays as it is')
+    for key in [key for key in info if key.startswith('best_score')]:
+        if not is_number(info[key]):
+            runner.logger.warning(f'resume: {key} is {info.pop(key)!r:.60}: choosing the best anew')
     steps = info.pop('keep_ckpt_ids', None)
     if own_run and isinstance(steps, list):
         info['keep_ckpt_ids'] = [step for step in steps if type(step) is int]

@@ -15,7 +15,9 @@ from mmkd.compat.import_hooks import after_import, rebind
 if TYPE_CHECKING:
     from mmengine.runner import EpochBasedTrainLoop, Runner
 
-_BEGIN = 'epoch_begin'  # in the message hub, which every checkpoint holds
+# In the message hub, which every checkpoint holds: where its epoch began, and on which data.
+_BEGIN = 'epoch_begin'
+_DATA = 'train_data'
 
 
 def _find_in_own_folder(checkpoint: ModuleType) -> None:
@@ -49,6 +51,8 @@ def _patch_runner(runner: ModuleType) -> None:
         load_or_resume(self)
         if self._resume and self._has_loaded and not has_loaded:
             _count_trained_batches(self)
+        if isinstance(self._train_loop, runner.BaseLoop):  # not in a test
+            self.message_hub.update_info(_DATA, _data(self._train_loop))
 
     cls.train = train_alone
     cls.load_or_resume = load_or_resume_inside_an_epoch
@@ -63,6 +67,12 @@ def _count_trained_batches(runner: 'Runner') -> None:
         # The loop itself skips this many. A finished run reads none of them.
         is_finished = loop.iter >= loop.max_iters
         batches = repeat(None) if is_finished else loop.dataloader_iterator
+        changes = _changes(runner, loop)
+        if changes and not is_finished:
+            runner.logger.warning(
+                f'resume: the data changed ({changes}): the first {loop.iter} of the batches of '
+                'now are skipped, which are not those that the checkpoint has seen'
+            )
         loop.dataloader_iterator = _announced(runner, batches, loop.iter)
     elif isinstance(loop, EpochBasedTrainLoop):
         loop.trained_batches = _trained_batches(runner, loop)
@@ -77,24 +87,54 @@ def _announced(runner: 'Runner', iterator: Iterator[Any], trained: int) -> Itera
 def _trained_batches(runner: 'Runner', loop: 'EpochBasedTrainLoop') -> int:
     length = len(loop.dataloader)
     begin = runner.message_hub.runtime_info.get(_BEGIN)
-    if begin is None:
+    if not isinstance(begin, dict):
         if loop.iter != loop.epoch * length:
             runner.logger.warning(
                 f'The checkpoint does not say where epoch {loop.epoch + 1} begins: if it was saved '
                 'inside that epoch, the epoch starts again'
             )
         return 0
+    counts = [begin.get(name) for name in ('epoch', 'iter', 'batches')]
+    if not all(type(count) is int and count >= 0 for count in counts) or begin['iter'] > loop.iter:
+        raise ValueError(
+            f'resume: expected counts of epoch, iter and batches as message_hub.runtime_info.'
+            f'{_BEGIN}, at iteration {loop.iter}, got {begin}'
+        )
     if loop.epoch != begin['epoch'] or loop.iter == begin['iter']:
         return 0  # saved after the epoch, or before its first batch
-    trained = loop.iter - begin['iter']
+    trained, changes = loop.iter - begin['iter'], _changes(runner, loop)
     if begin['batches'] != length:
+        changes = f'batches: {begin["batches"]}, now {length}'
+    if changes:
         raise ValueError(
             f'resume: the checkpoint was saved after batch {trained} of {begin["batches"]} of '
-            f'epoch {loop.epoch + 1}, but an epoch now has {length} batches; resume with the data, '
-            'batch size and number of processes of that run, or from a checkpoint that was saved '
-            'at the end of an epoch'
+            f'epoch {loop.epoch + 1}, but the data changed since ({changes}); resume with the '
+            'data, batch size and number of processes of that run, or from a checkpoint that was '
+            'saved at the end of an epoch'
         )
     return trained
+
+
+def _data(loop: Any) -> dict[str, int]:
+    """Say what decides which samples are in which batch of which process."""
+    from mmengine.dist import get_world_size
+
+    loaders = {'': loop.dataloader, 'unlabeled ': getattr(loop, 'unlabeled_dataloader', None)}
+    data = dict(processes=get_world_size())
+    for name, loader in loaders.items():
+        size = getattr(getattr(loader, 'batch_sampler', None), 'batch_size', None)
+        if type(size) is int:
+            data |= {f'{name}batch size': size, f'{name}samples': len(loader.dataset)}
+    return data
+
+
+def _changes(runner: 'Runner', loop: Any) -> str:
+    """Say how the data differ from those of the checkpoint; nothing if it does not tell."""
+    old, now = runner.message_hub.runtime_info.get(_DATA), _data(loop)
+    if not isinstance(old, dict):
+        return ''
+    changed = [name for name in now if old.get(name, now[name]) != now[name]]
+    return ', '.join(f'{name}: {old[name]}, now {now[name]}' for name in changed)
 
 
 def _run_rest_of_epoch(self: 'EpochBasedTrainLoop') -> None:

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
+from torch import nn
 
 from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
@@ -21,6 +22,7 @@ from mmkd.storage.random_state import (
 )
 
 _STATES = 'process_states'
+_NUMERIC = (ArithmeticError, RuntimeError)  # a tensor or a number that does not fit
 
 
 @FUNCTIONS.register_module('mmkd_epoch_worker_init')
@@ -101,13 +103,7 @@ class EpochSeedHook(Hook):
                 'workers, and their random state, over epochs; set '
                 'train_dataloader.persistent_workers=False'
             )
-        try:
-            self._restore(runner)
-        except (AttributeError, KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(
-                f'resume: {_STATES}: expected the random states and gradients of this model in the '
-                f'checkpoint, got others ({type(error).__name__}: {error})'
-            ) from error
+        self._restore(runner)
 
     def after_trained_batches(self, runner: Runner) -> None:
         """Continue as the checkpoint ended, after its batches were read again and dropped."""
@@ -176,11 +172,13 @@ class EpochSeedHook(Hook):
 
     def _restore(self, runner: Runner) -> None:
         if len(self._resumed) == runner.world_size:
-            state = self._resumed[runner.rank]
-            restore_random_state(state['random'])
-            parameters = dict(unwrap_model(runner.model).named_parameters())
-            for name, gradient in state.pop('gradients', {}).items():
-                parameters[name].grad = gradient.to(parameters[name])
+            try:
+                _continue(unwrap_model(runner.model), self._resumed[runner.rank])
+            except (LookupError, AttributeError, TypeError, ValueError, *_NUMERIC) as error:
+                raise ValueError(
+                    f'resume: {_STATES}: expected the random states and gradients of this model in '
+                    f'the checkpoint, got others ({type(error).__name__}: {error})'
+                ) from error
         elif any('gradients' in state for state in self._resumed):
             raise ValueError(
                 'resume: the checkpoint was saved in the middle of a gradient accumulation by '
@@ -188,6 +186,13 @@ class EpochSeedHook(Hook):
                 f'with {len(self._resumed)} processes, or from a checkpoint after a whole '
                 'accumulation'
             )
+
+
+def _continue(model: nn.Module, state: dict[str, Any]) -> None:
+    restore_random_state(state['random'])
+    parameters = dict(model.named_parameters())
+    for name, gradient in state.pop('gradients', {}).items():
+        parameters[name].grad = gradient.to(parameters[name])
 
 
 def _accumulates(optim_wrapper: Any) -> bool:

@@ -18,9 +18,10 @@ def evaluated_iterations(work_dir: str | Path) -> list[int]:
     """Return after which iterations a run was evaluated, from ``evaluations.json``."""
     try:
         content = json.loads(Path(work_dir, FILE).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
-    return content if isinstance(content, list) else []
+    kept = content if isinstance(content, list) else []
+    return [iteration for iteration in kept if type(iteration) is int]
 
 
 @HOOKS.register_module()

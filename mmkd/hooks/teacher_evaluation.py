@@ -62,6 +62,20 @@ def _evaluate(teacher: FrozenTeacher, loop: Any, device: torch.device) -> dict[s
     return {name: float(value) for name, value in metrics.items() if isinstance(value, Real)}
 
 
+def _is_measured(saved: Any, teachers: Mapping[str, FrozenTeacher]) -> bool:
+    """Whether a checkpoint has metrics of these teachers."""
+    if not isinstance(saved, Mapping) or saved.keys() != {_name(prefix) for prefix in teachers}:
+        return False
+    return all(
+        isinstance(of, Mapping) and all(isinstance(value, Real) for value in of.values())
+        for of in saved.values()
+    )
+
+
+def _name(prefix: str) -> str:
+    return f'teacher/{prefix[:-1]}'.rstrip('/')
+
+
 @HOOKS.register_module()
 class TeacherEvaluationHook(Hook):
     """Evaluate the teacher before training, and log its metrics beside the student's.
@@ -98,8 +112,12 @@ class TeacherEvaluationHook(Hook):
             raise ValueError('TeacherEvaluationHook: expected a run with validation, got none')
         teachers = model.teacher.by_prefix()
         _check_classes(teachers, runner.val_dataloader.dataset)
-        saved = runner.message_hub.get_info(_SAVED) if runner.iter > 0 else None
-        self.metrics = saved or self._measure(runner, teachers, next(model.parameters()).device)
+        saved: Any = runner.message_hub.get_info(_SAVED) if runner.iter > 0 else None
+        self.metrics = (
+            saved
+            if _is_measured(saved, teachers)
+            else self._measure(runner, teachers, next(model.parameters()).device)
+        )
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         """Log the metrics of student and teachers in one line."""
@@ -120,8 +138,7 @@ class TeacherEvaluationHook(Hook):
             # A new loop, so the student's workers, sampler and metrics have not run before.
             loop = runner.build_val_loop(dict(runner.cfg.get('val_cfg') or {}))
             for prefix, teacher in teachers.items():
-                who = f'teacher/{prefix[:-1]}'.rstrip('/')
-                measured[who] = _evaluate(teacher, loop, device)
+                measured[_name(prefix)] = _evaluate(teacher, loop, device)
         values = {f'{who}/{name}': v for who, of in measured.items() for name, v in of.items()}
         runner.visualizer.add_scalars(values, step=0)
         runner.logger.info('  '.join(f'{name}: {value:.4f}' for name, value in values.items()))

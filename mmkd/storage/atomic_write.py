@@ -32,6 +32,8 @@ def write_atomically(data: bytes, path: str | Path) -> None:
     temporary = path.with_name(path.name + _SUFFIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if temporary.is_symlink():  # its target is no file of this run
+            temporary.unlink()
         with open(temporary, 'wb') as file:
             file.write(data)
             file.flush()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmkd.storage.safe_load import existing_file
 
 MAX_LISTED = 10
+EXTRA = 'not in the model'
 COUNTER = 'num_batches_tracked'
 STUDENT = 'architecture.'  # what the names of a distillation's student start with
 
@@ -96,7 +97,32 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> dict[str, Tenso
         )
     if not found:
         raise ValueError(f'checkpoint: expected tensors in {source}, its state dict is empty')
+    odd = [f'{name}: {_describe(value)}' for name, value in found.items() if not _is_dense(value)]
+    if odd:
+        raise ValueError(
+            f'checkpoint: expected dense tensors in {source}{listed({"of another kind": odd})}'
+        )
+    versions = getattr(found, '_metadata', {})  # modules read them when they load
+    entries = versions.values() if isinstance(versions, Mapping) else [versions]
+    if not all(isinstance(entry, Mapping) for entry in entries):
+        raise ValueError(
+            f'checkpoint: expected dicts in the _metadata of the state dict in {source}, got '
+            f'{versions!r:.60}'
+        )
     return {name.removeprefix('module.'): value for name, value in found.items()}
+
+
+def _is_dense(value: Tensor) -> bool:
+    is_plain = value.layout is torch.strided and not (value.is_nested or value.is_quantized)
+    return is_plain and value.device.type != 'meta'
+
+
+def _describe(value: Tensor) -> str:
+    if value.device.type == 'meta':
+        return 'a tensor without values (meta)'
+    if value.is_quantized:
+        return 'a quantized tensor; give the model before it was quantized'
+    return 'a nested tensor' if value.is_nested else f'a tensor of layout {value.layout}'
 
 
 def class_names(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -144,7 +170,13 @@ def load_fitting(model: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[str
         for name, value in state_dict.items()
         if name in own and own[name].shape != value.shape
     }
-    fitting = {name: value for name, value in state_dict.items() if name not in different}
+    # Complex numbers would lose a part; counts and masks are no weights.
+    kinds = {
+        name: f'{name}: the model has {own[name].dtype}, the file {value.dtype}'
+        for name, value in state_dict.items()
+        if name in own and name not in different and _loses_values(own[name], value)
+    }
+    fitting = {k: value for k, value in state_dict.items() if k not in different | kinds}
     shapes = [*different.values()]
     try:
         # The model's loading hooks may rename keys, so only they can tell what is missing.
@@ -154,10 +186,15 @@ def load_fitting(model: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[str
         unexpected = [name for name in fitting if name not in own]
         shapes += str(error).splitlines()[1:]
     return {
-        'missing in the file': [name for name in missing if name not in different],
-        'not in the model': [*unexpected],
+        'missing in the file': [name for name in missing if name not in different | kinds],
+        EXTRA: [*unexpected],
         'of another shape': shapes,
+        'of another type': [*kinds.values()],
     }
+
+
+def _loses_values(own: Tensor, saved: Tensor) -> bool:
+    return own.is_floating_point() and not saved.is_floating_point()
 
 
 def assert_some_fit(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
@@ -171,12 +208,15 @@ def assert_some_fit(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     if is_sharded(model):
         return
     # PyTorch fills in counters of batch normalization that are missing.
-    own = {k: v.shape for k, v in model.state_dict().items() if not k.endswith(COUNTER)}
-    fits = sum(own.get(name) == value.shape for name, value in state_dict.items())
+    own = {k: v for k, v in model.state_dict().items() if not k.endswith(COUNTER)}
+    fits = sum(
+        name in own and own[name].shape == value.shape and not _loses_values(own[name], value)
+        for name, value in state_dict.items()
+    )
     if 2 * fits >= len(own):
         return
     rows = load_fitting(model, state_dict)  # loading hooks may rename
-    fits = len(own) - len(rows['missing in the file']) - len(rows['of another shape'])
+    fits = len(own) - sum(len(lines) for title, lines in rows.items() if title != EXTRA)
     if fits <= 0:
         raise CheckpointMismatchError(
             f'checkpoint: none of its {len(state_dict)} tensors fits {type(model).__name__}'
@@ -253,13 +293,22 @@ def assert_numbers(tensors: Mapping[str, Tensor], source: str) -> None:
         ValueError: Names the tensors.
     """
     bad = [
-        name for name, value in tensors.items() if value.is_floating_point() and value.isnan().any()
+        name
+        for name, value in tensors.items()
+        if value.is_floating_point() and _distinct(value).isnan().any()
     ]
     if bad:
         raise ValueError(
             f'checkpoint: expected numbers in {source}, got NaN; did its training diverge?'
             + listed({'NaN': bad})
         )
+
+
+def _distinct(value: Tensor) -> Tensor:
+    """Return an expanded tensor without its copies, which may not fit into memory."""
+    for dim, stride in enumerate(value.stride()):
+        value = value.narrow(dim, 0, 1) if stride == 0 and value.shape[dim] > 1 else value
+    return value
 
 
 def listed(rows: Mapping[str, Sequence[str]]) -> str:

@@ -66,8 +66,12 @@ def _named(folder: Path) -> Path | None:
     pointer = folder / POINTER
     if not pointer.is_file():
         return None
-    text = pointer.read_bytes().decode(errors='replace').strip('\0 \r\n\t')
-    return Path(text) if text else None
+    text = pointer.read_bytes()[:3000].decode(errors='replace').strip('\0 \r\n\t')
+    path = Path(text)
+    is_path = text.isprintable() and all(len(part.encode()) < 256 for part in path.parts)
+    if not is_path or path.name in ('', '..'):  # a power cut leaves anything in the file
+        return Path(ascii(text)[:60]) if text else None
+    return path
 
 
 def _here(named: Path, folder: Path) -> Path | None:

@@ -18,6 +18,7 @@ from mmkd.storage.checkpoint import (
     load_fitting,
     state_dict_of,
 )
+from mmkd.storage.state_kinds import other_kinds, other_settings
 
 # States of PyTorch's optimizers that have the shape of their parameter.
 STATES = ('momentum_buffer', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'exp_inf', 'square_avg')
@@ -96,6 +97,12 @@ def _check_progress(checkpoint: Mapping[str, Any], source: str) -> None:
     for name in ('log_scalars', 'runtime_info', 'resumed_keys'):
         if not isinstance(log.get(name), Mapping):
             raise ValueError(f'resume: expected a dict as message_hub.{name} in {source}')
+    for name, value in log['resumed_keys'].items():
+        if type(value) is not bool:
+            raise ValueError(
+                f'resume: expected True or False as message_hub.resumed_keys.{name} in {source}, '
+                f'got {value!r:.60}'
+            )
 
 
 def _other_types(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> list[str]:
@@ -116,6 +123,8 @@ def _ema_rows(runner: Runner, checkpoint: Mapping[str, Any]) -> Rows:
         return {'EMA': ['the run has an EMAHook, the file has no ema_state_dict']}
     if not averages:
         return {'EMA': ['the file has an ema_state_dict, the run has no EMAHook']}
+    if not isinstance(saved, Mapping):
+        return {'EMA': [f'expected a dict as ema_state_dict, got {saved!r:.60}']}
     own = averages[0].state_dict()
     rows = [
         *(f'{name}: missing in the file' for name in own.keys() - saved.keys()),
@@ -139,45 +148,92 @@ def _optimizer_rows(runner: Runner, checkpoint: Mapping[str, Any]) -> Rows:
         remedy = 'best_* checkpoints have none, epoch_* and iter_* have one'
         return {'optimizer': [f'missing in the file ({remedy})']}
     if not isinstance(wrapper, OptimWrapperDict):
-        return {'optimizer': [*_state_rows(wrapper.optimizer, saved)]}
+        return {'optimizer': [*_state_rows(runner, wrapper.optimizer, saved)]}
+    if not isinstance(saved, Mapping):
+        return {'optimizer': [f'expected a dict, got {saved!r:.60}']}
     rows = [f'{name}: only on one side' for name in {*wrapper.keys()} ^ {*saved}]
     for name, single in wrapper.items():
         if name in saved:
-            rows += [f'{name}: {row}' for row in _state_rows(single.optimizer, saved[name])]
+            found = _state_rows(runner, single.optimizer, saved[name])
+            rows += [f'{name}: {row}' for row in found]
     return {'optimizer': rows}
 
 
-def _state_rows(optimizer: torch.optim.Optimizer, saved: Any) -> Iterator[str]:
-    """Say what of one optimizer does not fit."""
+def _state_rows(runner: Runner, optimizer: torch.optim.Optimizer, saved: Any) -> Iterator[str]:
+    """Say what of one optimizer does not fit. Log the settings that the file brings."""
     if not isinstance(saved, Mapping) or not {'param_groups', 'state'} <= saved.keys():
         yield f'expected param_groups and state, got {saved!r:.60}'
         return
     groups, old_groups = optimizer.param_groups, saved['param_groups']
+    if not isinstance(old_groups, list):
+        yield f'param_groups: expected a list, got {old_groups!r:.60}'
+        return
     if len(groups) != len(old_groups):
         yield f'param_groups: the run has {len(groups)}, the file {len(old_groups)}'
         return
     owners: dict[Any, Tensor] = {}
     for index, (group, old) in enumerate(zip(groups, old_groups, strict=True)):
-        if len(group['params']) != len(old['params']):
-            yield (
-                f'param_groups.{index}: the run has {len(group["params"])} parameters, the file '
-                f'{len(old["params"])}'
-            )
-        own_only, old_only = sorted(group.keys() - old.keys()), sorted(old.keys() - group.keys())
-        if own_only and old_only:
-            name = type(optimizer).__name__
-            yield f'param_groups.{index}: {name} has {own_only}, the file {old_only}'
-        owners |= dict(zip(old['params'], group['params'], strict=False))
-    for key, states in saved['state'].items():
-        if key not in owners:
-            yield f'state.{key}: of no parameter'
+        name = f'param_groups.{index}'
+        ids = old.get('params') if isinstance(old, Mapping) else None
+        if not isinstance(ids, list) or any(type(each) is not int for each in ids):
+            yield f'{name}: expected a dict with numbered params, got {old!r:.60}'
+            return
+        if len(group['params']) != len(ids):
+            yield f'{name}: the run has {len(group["params"])} parameters, the file {len(ids)}'
+        yield from _group_rows(runner, optimizer, group, old, name)
+        owners |= dict(zip(ids, group['params'], strict=False))
+    yield from _moment_rows(saved['state'], owners)
+    if saved['state'] and (bare := owners.keys() - saved['state'].keys()):
+        runner.logger.warning(
+            f'resume: the optimizer has no state of {len(bare)} of {len(owners)} parameters in the '
+            'checkpoint; they were not trained, or the file is incomplete'
+        )
+
+
+def _group_rows(
+    runner: Runner, optimizer: torch.optim.Optimizer, group: dict, old: Any, name: str
+) -> Iterator[str]:
+    own_only, old_only = sorted(group.keys() - old.keys()), sorted(old.keys() - group.keys())
+    # Older PyTorch has fewer switches, which get their defaults; numbers have none.
+    absent = optimizer.defaults.keys() - old.keys()
+    absent = {key for key in absent if type(optimizer.defaults[key]) not in (bool, type(None))}
+    if own_only and (old_only or absent):
+        kind = type(optimizer).__name__
+        yield f'{name}: {kind} has {own_only}, the file {old_only}'
+        return
+    settings = {key: value for key, value in group.items() if key != 'params'}
+    problems = [*other_kinds(settings, old, name)]
+    yield from problems
+    if not problems:
+        _log_settings(runner, f'optimizer.{name}', other_settings(group, old))
+
+
+def _moment_rows(saved: Any, owners: Mapping[Any, Tensor]) -> Iterator[str]:
+    """Say which states of single parameters do not fit."""
+    if not isinstance(saved, Mapping):
+        yield f'state: expected a dict, got {saved!r:.60}'
+        return
+    for key, states in saved.items():
+        if key not in owners or not isinstance(states, Mapping):
+            what = 'of no parameter' if key not in owners else f'a dict, got {states!r:.60}'
+            yield f'state.{key}: {what}'
             continue
         for name, value in states.items():
             own, shape = owners[key].shape, getattr(value, 'shape', None)
             if name in STATES and value is not None and shape != own:
                 yield f'state.{key}.{name}: the run has {tuple(own)}, the file {shape}'
+            elif name == 'step':
+                yield from other_kinds(0, value, f'state.{key}.step')
             elif _has_nan(value):
                 yield f'state.{key}.{name}: NaN'
+
+
+def _log_settings(runner: Runner, name: str, settings: list[str]) -> None:
+    if settings:
+        runner.logger.warning(
+            f'resume: {name} keeps the settings of the checkpoint: {", ".join(settings)}. To train '
+            'with those of the config, set load_from=PATH and resume=False'
+        )
 
 
 def _scheduler_rows(runner: Runner, checkpoint: Mapping[str, Any]) -> Rows:
@@ -193,13 +249,23 @@ def _scheduler_rows(runner: Runner, checkpoint: Mapping[str, Any]) -> Rows:
     rows = []
     for name in pairs.keys() | old.keys():
         ours, theirs = pairs.get(name, []), old.get(name, [])
+        if not isinstance(theirs, list) or not all(isinstance(each, Mapping) for each in theirs):
+            rows.append(f'{name or "states"}: expected a list of dicts, got {theirs!r:.60}')
+            continue
         if len(ours) != len(theirs):
             rows.append(f'{name or "count"}: the run has {len(ours)}, the file {len(theirs)}')
             continue
         for index, (scheduler, state) in enumerate(zip(ours, theirs, strict=True)):
-            absent = sorted(scheduler.state_dict().keys() - {*state})
+            fresh, where = scheduler.state_dict(), f'{name}{index}'
+            absent = sorted(fresh.keys() - {*state})
+            problems = [*other_kinds(fresh, state, where)]
             if absent:
-                rows.append(f'{name}{index}: {type(scheduler).__name__} needs {absent}')
+                problems.append(f'{where}: {type(scheduler).__name__} needs {absent}')
+            elif state.get('param_name') != fresh.get('param_name'):
+                problems.append(f'{where}.param_name: the file has {state["param_name"]!r:.60}')
+            rows += problems
+            if not problems:
+                _log_settings(runner, f'param_schedulers.{where}', other_settings(fresh, state))
     return {title: rows}
 
 

@@ -329,6 +329,21 @@ NAN = float('nan')
         (put('param_schedulers', []), r'count: the run has 1, the file 0'),
         (drop('param_schedulers', 0, 'milestones'), r"0: MultiStepLR needs \['milestones'\]"),
         (put('ema_state_dict', {}), r'the run has no EMAHook'),
+        (put('ema_state_dict', [1]), r'the run has no EMAHook'),
+        (put('optimizer', 'state', None), r'state: expected a dict, got None'),
+        (put('optimizer', 'state', 0, 'text'), r'state\.0: a dict, got'),
+        (put('optimizer', 'state', 0, 'step', 'text'), r'state\.0\.step: the run has 0'),
+        (put('optimizer', 'param_groups', 5), r'param_groups: expected a list, got 5'),
+        (put('optimizer', 'param_groups', [5]), r'param_groups\.0: expected a dict with'),
+        (put('optimizer', 'param_groups', 0, 'lr', 'text'), r"\.lr: the run has .*'text'"),
+        (put('optimizer', 'param_groups', 0, 'lr', NAN), r'param_groups\.0\.lr: NaN'),
+        (drop('optimizer', 'param_groups', 0, 'betas'), r"AdamW has \['betas'\]"),
+        (put('param_schedulers', [None]), r'expected a list of dicts, got \[None\]'),
+        (put('param_schedulers', 0, 'last_step', None), r'0\.last_step: the run has'),
+        (put('param_schedulers', 0, 'param_name', 'x'), r"0\.param_name: the file has 'x'"),
+        (put('message_hub', 'resumed_keys', 'iter', 'x'), r'resumed_keys\.iter .* got .x'),
+        (put('state_dict', 'linear.bias', torch.zeros(1).to_sparse()), r'layout torch\.sparse'),
+        (put('state_dict', 'linear.bias', torch.zeros(1, device='meta')), r'without values'),
         (put('meta', 'teacher', 'xyz'), None),  # a run without a teacher does not ask
     ],
 )
@@ -377,6 +392,23 @@ def test_the_average_has_to_be_whole(averaged, tmp_path):
     torch.save(checkpoint, tmp_path / 'epoch_1.pth')
     with pytest.raises(CheckpointMismatchError, match=r'module\.linear\.bias: missing'):
         resume(tmp_path / 'epoch_1.pth', tmp_path / 'part', ema=True)
+
+
+def test_settings_that_the_checkpoint_overrides_are_told(finished, tmp_path, capsys):
+    options = {
+        'optim_wrapper': {'optimizer': {'type': 'AdamW', 'lr': 0.01, 'weight_decay': 0.5}},
+        'param_scheduler': [{'type': 'MultiStepLR', 'milestones': [2]}],
+    }
+    resume(finished / 'epoch_1.pth', tmp_path, **options)
+    text = capsys.readouterr().out
+    assert 'weight_decay=0.01 (the config has 0.5)' in text
+    assert 'milestones=Counter({1: 1, 3: 1}) (the config has Counter({2: 1}))' in text
+
+
+def test_a_best_score_that_is_no_number_is_dropped(changed, tmp_path):
+    path = changed(put('message_hub', 'runtime_info', 'best_score', 'text'))
+    resume(path, tmp_path / 'run')
+    assert (tmp_path / 'run/best_score_epoch_2.pth').exists()
 
 
 def test_another_teacher_is_named(tmp_path):

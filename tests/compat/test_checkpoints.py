@@ -184,6 +184,17 @@ def test_a_local_file_runs_no_code(place, zipped, witness, tmp_path):
     assert not witness.exists()
 
 
+@pytest.mark.parametrize('name', ['ndarray', 'mmkd.filled ndarray', 'mmkd.filled Float64DType'])
+def test_a_file_cannot_call_the_types_that_the_loader_fills(name, tmp_path):
+    module, _, name = name.rpartition(' ')
+    call = f'\x80\x02c{module}\n{name}\nJ\x04\x00\x00\x00\x85R.'.encode('latin-1')
+    with zipfile.ZipFile(tmp_path / 'evil.pth', 'w') as archive:
+        for part, content in {'data.pkl': call, 'version': '3\n', 'byteorder': 'little'}.items():
+            archive.writestr(f'archive/{part}', content)
+    with pytest.raises(pickle.UnpicklingError, match='could run code'):
+        load_checkpoint(Toy(), str(tmp_path / 'evil.pth'))
+
+
 def test_a_resumed_file_runs_no_code(finished, witness, tmp_path):
     checkpoint = torch.load(f'{finished.work_dir}/iter_2.pth')
     checkpoint['message_hub']['runtime_info']['best'] = MakesFolder(witness)

@@ -106,11 +106,20 @@ def test_a_loop_without_epochs_needs_the_seed_before_the_checkpoint_is_read(
     assert torch.equal(whole, weights(toy_runner('cut', resume=True, **options)))
 
 
+def test_as_many_batches_of_other_data_are_refused_inside_an_epoch(toy_runner):
+    options = checkpoints(interval=3)
+    interrupt_and_resume(toy_runner, **options)
+    loader = {'batch_size': 4, 'dataset': [{'inputs': torch.zeros(4)}] * 16}
+    resumed = toy_runner('cut', resume=True, loader=loader, **options)
+    with pytest.raises(ValueError, match=r'data changed .*batch size: 2, now 4, samples: 8, now'):
+        resumed.train()
+
+
 def test_an_epoch_of_another_length_is_refused_inside_and_accepted_after_an_epoch(toy_runner):
     options = checkpoints(interval=3)
     interrupt_and_resume(toy_runner, **options)
     resumed = toy_runner('cut', resume=True, loader={'batch_size': 4}, **options)
-    with pytest.raises(ValueError, match='after batch 2 of 4 of epoch 2, but an epoch now has 2'):
+    with pytest.raises(ValueError, match=r'after batch 2 of 4 of epoch 2, .*batches: 4, now 2'):
         resumed.train()
     options = {'custom_hooks': HOOKS}
     interrupt_and_resume(toy_runner, **options)  # a checkpoint after epoch 1

@@ -114,7 +114,7 @@ def test_a_new_run_in_the_folder_starts_a_new_list(toy_runner, tmp_path):
     assert json.loads((tmp_path / 'run' / FILE).read_text()) == [4]
 
 
-@pytest.mark.parametrize('content', ['', '{', '{"a": 1}', 'null'])
+@pytest.mark.parametrize('content', ['', '{', '{"a": 1}', 'null', '["4", 1.5]'])
 def test_a_broken_list_is_an_empty_one(toy_runner, tmp_path, content):
     train(toy_runner, 'run', **run_options())
     (tmp_path / 'run' / FILE).write_text(content)

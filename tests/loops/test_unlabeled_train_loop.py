@@ -87,7 +87,7 @@ def loader(length, start, batch_size):
     }
 
 
-def run(folder, name, length=8, max_epochs=2):
+def run(folder, name, length=8, max_epochs=2, **options):
     DATASETS.register_module(module=Numbered, force=True)
     assert FUNCTIONS.get('default_collate')
     model = Recording(
@@ -107,8 +107,8 @@ def run(folder, name, length=8, max_epochs=2):
         },
         optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 1e-6}},
         default_scope='mmkd',
-        randomness={'seed': 1},
         experiment_name=name,
+        **{'randomness': {'seed': 1}} | options,
     )
     runner.train()
     return model.steps
@@ -132,3 +132,18 @@ def test_loop_goes_round_the_unlabeled_images(tmp_path):
 def test_loader_without_a_batch(tmp_path):
     with pytest.raises(ValueError, match='unlabeled_dataloader: expected at least one batch'):
         run(tmp_path, 'unlabeled_none', length=2)
+
+
+@pytest.mark.parametrize('iterations', [4, 6])
+def test_a_resumed_run_without_a_seed_reads_the_same_images(tmp_path, iterations):
+    options = {
+        'randomness': {'seed': None},
+        'default_hooks': {
+            'checkpoint': {'type': 'CheckpointHook', 'interval': iterations, 'by_epoch': False},
+        },
+        'custom_hooks': [{'type': 'mmkd.EpochSeedHook'}],
+    }
+    steps = run(tmp_path / 'whole', f'unseeded{iterations}', **options)
+    file = str(tmp_path / f'whole/iter_{iterations}.pth')
+    options |= {'load_from': file, 'resume': True}
+    assert run(tmp_path / 'rest', f'unseeded_rest{iterations}', **options) == steps[iterations:]

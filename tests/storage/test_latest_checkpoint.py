@@ -60,7 +60,11 @@ def test_a_symbolic_link_to_the_folder_is_the_folder(run, tmp_path, said):
     assert 'another folder' not in said()
 
 
-@pytest.mark.parametrize('text', ['', '\n', '\0\0\0', 'epoch_3.pth', '/gone/run/epoch_3.pth'])
+NOTHING = ['', '\n', '\0\0\0', 'epoch_3.pth', '/gone/run/epoch_3.pth']
+GARBAGE = ['..', '.', '/', 'a\0b', 'x' * 5000, 'a/' * 3000, '\ufeff{', 'epoch_3.pth\nepoch_4.pth']
+
+
+@pytest.mark.parametrize('text', NOTHING + GARBAGE)
 def test_a_pointer_to_nothing_gives_the_highest_number_and_says_so(run, said, text):
     point(run, text)
     assert latest_checkpoint(run) == str(run / 'epoch_10.pth')

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -84,3 +85,28 @@ def test_a_file_system_without_locks_warns(tmp_path, monkeypatch):
     warns = pytest.warns(UserWarning, match=r'cannot lock .*Operation not supported')
     with warns, lock_work_dir(tmp_path):
         pass
+
+
+def test_another_thread_of_the_process_is_refused(tmp_path):
+    def enter():
+        with pytest.raises(WorkDirInUseError, match='in use by another thread'):
+            lock_work_dir(tmp_path).__enter__()
+        return True
+
+    with lock_work_dir(tmp_path), ThreadPoolExecutor() as pool:
+        assert pool.submit(enter).result()
+
+
+@pytest.mark.parametrize('kind', ['link', 'folder'])
+def test_what_lies_in_place_of_the_lock_stays(tmp_path, kind):
+    target = tmp_path / 'target'
+    target.write_text('precious')
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    if kind == 'link':
+        (folder / NAME).symlink_to(target)
+    else:
+        (folder / NAME).mkdir()
+    with pytest.raises(FileExistsError, match='work_dir: expected a file at'):
+        lock_work_dir(folder).__enter__()
+    assert target.read_text() == 'precious'
