@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import mmkd
+from mmkd.cli.main import COMMANDS
 
 NEW_MODULES = """
 import sys
@@ -47,9 +48,7 @@ assert not loaded & {{'torch', 'mmengine', 'yapf', 'rich'}}, loaded
 """
 
 
-@pytest.mark.parametrize(
-    'command', ['distill', 'train', 'test', 'export', 'print-config', 'inspect']
-)
+@pytest.mark.parametrize('command', COMMANDS)
 def test_help_loads_no_package(command):
     run = subprocess.run(
         [sys.executable, '-c', HELP.format(command=command)], capture_output=True, text=True

@@ -9,6 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import get_priority
 from torch.distributed import Backend
 
 Check = Callable[[Any], bool]
@@ -24,6 +26,13 @@ def _is_number(value: Any) -> bool:
 
 def _is_hook(value: Any) -> bool:
     return value is None or isinstance(value, Hook) or (isinstance(value, Mapping) and bool(value))
+
+
+def _is_priority(value: Any) -> bool:
+    try:
+        return get_priority(value) >= 0
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 POSITIVE_INT = ('a positive integer', lambda value: _is_integer(value) and value > 0)
@@ -48,6 +57,7 @@ RULE = ("'greater', 'less' or None", lambda v: v in (None, 'greater', 'less') or
 START = ("'fork', 'spawn' or 'forkserver'", lambda v: v in get_all_start_methods())
 BACKEND = ('a backend of torch.distributed', lambda v: str(v).lower() in Backend.backend_list)
 TEXT = ('a path', lambda value: value is None or (isinstance(value, str) and value != ''))
+PRIORITY = ('a priority such as NORMAL, or 0 to 100', _is_priority)
 MAPPING = ('a dict', lambda value: value is None or isinstance(value, Mapping))
 BUILT = ('a dict or a built object', lambda v: v is None or not isinstance(v, str | int | float))
 HOOK = ('the dict of a hook, or None', _is_hook)
@@ -79,6 +89,8 @@ EXPECTED: dict[str, tuple[str, Check]] = {
     'default_hooks.*.interval': SAVING,
     'custom_hooks.*.interval': SAVING,
     'default_hooks.checkpoint.max_keep_ckpts': SAVING,
+    'default_hooks.*.priority': PRIORITY,
+    'custom_hooks.*.priority': PRIORITY,
     'default_hooks.checkpoint.save_best': NAMES,
     'default_hooks.checkpoint.rule': RULE,
     '*.by_epoch': FLAG,
@@ -131,6 +143,9 @@ def check_values(cfg: Config) -> None:
     problems = [*_problems(cfg)]
     if problems:
         raise ValueError('\n  '.join(problems))
+    for path, value in each_setting(cfg):
+        if fnmatchcase(path, 'model.distiller.*.loss_weight') and value == 0:
+            print_log(f'{path}: 0, so this loss has no effect', 'current', logging.WARNING)
 
 
 def _problems(cfg: Config) -> Iterator[str]:

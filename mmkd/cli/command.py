@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 # What a wrong option, setting or file raises. Others are bugs, and keep their traceback.
-MISTAKES = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
+MISTAKES = (ValueError, TypeError, OSError, FloatingPointError, ImportError, AssertionError)
 PACKAGE = str(Path(__file__).resolve().parents[1])
 
 

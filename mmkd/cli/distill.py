@@ -105,6 +105,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error('expected --ann and --img, or --data, not both')
     if args.no_val and (args.val_ann or not (args.ann or args.data)):
         parser.error('--no-val: expected --data or --ann without --val-ann')
+    if args.work_dir.exists() and not args.work_dir.is_dir():
+        parser.error(f'--work-dir: expected a folder, got the file {args.work_dir}')
+    if args.seeds and len({*args.seeds}) < len(args.seeds):
+        parser.error(f'--seeds: expected each seed once, got {args.seeds}')
     if args.image_size and len(args.image_size) > 2:
         parser.error(f'--image-size: expected one side or H W, got {args.image_size}')
     return args
@@ -152,8 +156,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not args.dry_run:
         mmkd.distill(**arguments)
         return
+    from mmkd.api.arguments import checked_seeds
     from mmkd.api.training import plans_of
 
+    checked_seeds(args.seeds)
     # Runs that differ in their seed alone take the same step.
     plans = plans_of(**{**arguments, 'seeds': (args.seeds or [None])[0]})
     for plan in plans:

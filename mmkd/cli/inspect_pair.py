@@ -42,6 +42,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if bool(args.config) == bool(args.teacher and args.student):
         parser.error('expected either a config or both --teacher and --student')
+    if args.depth < 1:
+        parser.error(f'--depth: expected a positive number, got {args.depth}')
+    if args.size and min(args.size) < 1:
+        parser.error(f'--size: expected positive numbers, got {args.size}')
     return args
 
 
@@ -117,7 +121,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
         print(f'{name}: {type(model).__name__}, {millions:.1f} M parameters')
     print(f'image: {size[0]} x {size[1]}{"" if args.size else _trained_on(student, size)}\n')
-    traces = {name: _traced(model, size, whole) for name, model in models.items()}
+    try:
+        traces = {name: _traced(model, size, whole) for name, model in models.items()}
+    except RuntimeError as error:
+        raise ValueError(f'--size: {error}') from error
+    names = [name for calls in traces.values() for name in calls if name.count('.') < args.depth]
+    if not any(args.filter in name for name in names):
+        raise ValueError(f'--filter: no name of {args.depth} parts contains {args.filter!r}')
     rich.print(side_by_side(traces, depth=args.depth, containing=args.filter))
 
 

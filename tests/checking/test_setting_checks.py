@@ -160,6 +160,7 @@ def test_an_option_without_effect_is_named(cfg, option, hint):
         ('optim_wrapper.optimizer.lr', 'abc', 'a finite number > 0'),
         ('optim_wrapper.clip_grad.max_norm', 0, 'a finite number > 0'),
         ('train_dataloader.dataset.pipeline', [], 'a list of at least one step'),
+        ('default_hooks.timer.priority', 'HIHG', 'a priority'),
         ('default_hooks.checkpoint.rule', 'bigger', "'greater', 'less' or None"),
         ('default_hooks.checkpoint.by_epoch', 'abc', 'True or False'),
         ('env_cfg.mp_cfg.mp_start_method', 'forkk', "'fork'"),
@@ -248,3 +249,13 @@ def test_errors_of_other_packages_name_the_setting():
         explain_building(cfg),
     ):
         MODELS.build(backbone)
+
+
+def test_a_loss_without_weight_is_said_to_have_no_effect(cfg, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmkd.checking.setting_values.print_log', lambda text, *_: said.append(text)
+    )
+    cfg.model.distiller.losses.pcka.loss_weight = 0.0
+    check_values(cfg)
+    assert said == ['model.distiller.losses.pcka.loss_weight: 0, so this loss has no effect']

@@ -19,7 +19,7 @@ from published_cifar import (
     randomize,
 )
 
-from mmkd.cli import convert_repdistiller as tool
+from mmkd.cli import convert_repdistiller as command
 from mmkd.storage.checkpoint import CheckpointMismatchError
 
 MEAN, STD = 120.0, 64.0
@@ -67,7 +67,7 @@ def test_converted_network_computes_what_the_public_one_does(tmp_path, capsys):
     optimizer = {'state': {0: {'momentum_buffer': torch.ones(2)}}, 'param_groups': [{'lr': 5e-4}]}
     accuracy = torch.tensor([79.42])
     public = public_file(source, 'wrn16_2', epoch=240, accuracy=accuracy, optimizer=optimizer)
-    tool.main(['wrn16_2', str(source), str(out)])
+    command.main(['wrn16_2', str(source), str(out)])
     model, meta = load_into('wrn16_2', out)
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_converted_network_computes_what_the_public_one_does(tmp_path, capsys):
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_every_network_is_converted(name, tmp_path):
     public = public_file(tmp_path / 'in.pth', name)
-    tool.main([name, str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
+    command.main([name, str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
     converted = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
     assert len(converted) == len(public) == PUBLISHED[name].num_tensors
     head = f'{PUBLISHED[name].classifier}.'
@@ -93,14 +93,14 @@ def test_file_of_the_end_of_a_run_holds_its_options(tmp_path):
     options = argparse.Namespace(model='resnet8', lr_decay_epochs=[150, 180], learning_rate=0.05)
     for zipped in (True, False):
         public_file(tmp_path / 'resnet8_last.pth', zipped=zipped, opt=options)
-        tool.main(['resnet8', str(tmp_path / 'resnet8_last.pth'), str(tmp_path / 'out.pth')])
+        command.main(['resnet8', str(tmp_path / 'resnet8_last.pth'), str(tmp_path / 'out.pth')])
         assert load_into('resnet8', tmp_path / 'out.pth')[1] == {}
 
 
 @pytest.mark.parametrize('accuracy', [np.float64(72.5), np.float32(72.5), 72.5, torch.tensor(72.5)])
 def test_accuracy_of_any_kind_of_number(tmp_path, accuracy):
     public_file(tmp_path / 'in.pth', zipped=False, best_acc=accuracy, epoch=np.int64(7))
-    tool.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
+    command.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
     meta = load_into('resnet8', tmp_path / 'out.pth')[1]
     assert meta == {'epoch': 7, 'accuracy': 72.5}
     assert [*map(type, meta.values())] == [int, float]
@@ -111,7 +111,7 @@ def test_data_parallel_prefix_and_missing_counters(tmp_path):
     old = {f'module.{k}': v for k, v in public.items() if not k.endswith('num_batches_tracked')}
     assert len(old) < len(public)
     public_file(tmp_path / 'old.pth', model=old)
-    tool.main(['resnet8', str(tmp_path / 'old.pth'), str(tmp_path / 'out.pth')])
+    command.main(['resnet8', str(tmp_path / 'old.pth'), str(tmp_path / 'out.pth')])
     model, _ = load_into('resnet8', tmp_path / 'out.pth')
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
@@ -132,7 +132,7 @@ def test_script_in_tools(repo, tmp_path):
 
 def mismatch(tmp_path, config, *options):
     with pytest.raises(CheckpointMismatchError) as error:
-        tool.main([config, str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth'), *options])
+        command.main([config, str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth'), *options])
     assert not (tmp_path / 'out.pth').exists()
     return str(error.value)
 
@@ -173,7 +173,7 @@ def test_other_number_of_classes_keeps_the_name_of_the_backbone(tmp_path):
     assert 'head.fc.weight: the model has (100, 64), the file (10, 64)' in message
     assert message.endswith('The backbone in the file is resnet8.')
     out, options = tmp_path / 'out.pth', ['--cfg-options', 'model.head.num_classes=10']
-    tool.main(['resnet8', str(tmp_path / 'in.pth'), str(out), *options])
+    command.main(['resnet8', str(tmp_path / 'in.pth'), str(out), *options])
     assert torch.load(out, weights_only=True)['state_dict']['head.fc.bias'].shape == (10,)
 
 
@@ -182,7 +182,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     public['layer1.0.bn1.running_var'][3] = float('nan')
     public_file(tmp_path / 'in.pth', model=public)
     with pytest.raises(ValueError, match=r'expected finite weights .*layer1\.0\.bn1\.running_var'):
-        tool.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
+        command.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
     assert not (tmp_path / 'out.pth').exists()
 
 
@@ -194,14 +194,14 @@ def test_file_of_another_kind(tmp_path, content):
     with pytest.raises(
         ValueError, match=rf'tensors under `model` .*keys \[{next(iter(content))!r}\]'
     ):
-        tool.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
+        command.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
 
 
 def test_unknown_network(tmp_path):
     with pytest.raises(
         ValueError, match=r"config: expected a \.py file .*'wrn16_2', .*, got 'wrn_16_2'"
     ):
-        tool.main(['wrn_16_2', 'in.pth', 'out.pth'])
+        command.main(['wrn_16_2', 'in.pth', 'out.pth'])
 
 
 class Attack:
@@ -218,13 +218,13 @@ def test_file_that_would_run_code_is_refused(tmp_path):
     harm = tmp_path / 'harm'
     public_file(tmp_path / 'in.pth', opt=argparse.Namespace(model=Attack(str(harm))))
     with pytest.raises(ValueError, match='holds more than weights'):
-        tool.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
+        command.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
     assert not harm.exists()
 
 
 def test_options_are_allowed_in_the_files_it_converts_only(tmp_path):
     public_file(tmp_path / 'in.pth', opt=argparse.Namespace(model='resnet8'))
-    tool.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
+    command.main(['resnet8', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
 
 
@@ -254,7 +254,7 @@ def test_evaluated_accuracy_is_the_recorded_one(evaluated, tmp_path, monkeypatch
     config, public, accuracy = evaluated
     public_file('in.pth', model=public, best_acc=torch.tensor(accuracy + 0.05))
     before = {path.name for path in tmp_path.iterdir()}
-    tool.main([str(config), 'in.pth', 'out.pth', '--evaluate'])
+    command.main([str(config), 'in.pth', 'out.pth', '--evaluate'])
     assert {path.name for path in tmp_path.iterdir()} == before | {'out.pth'}
     assert 'top-1 70.00, recorded 70.05\n' in capsys.readouterr().out
     load_into('resnet8', 'out.pth')
@@ -266,7 +266,7 @@ def test_nothing_is_written_if_the_accuracy_differs(evaluated, tmp_path, differe
     source, out = str(tmp_path / 'in.pth'), tmp_path / 'out.pth'
     public_file(source, model=public, best_acc=accuracy + difference)
     with pytest.raises(ValueError, match=r'recorded accuracy .*, got 70\.00; are data, normaliz'):
-        tool.main([str(config), source, str(out), '--evaluate'])
+        command.main([str(config), source, str(out), '--evaluate'])
     assert not out.exists()
 
 
@@ -274,11 +274,11 @@ def test_evaluation_needs_a_recorded_accuracy_data_and_the_metric(evaluated, tmp
     config, public, accuracy = evaluated
     source, out = str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')
     with pytest.raises(ValueError, match=r'an accuracy \(best_acc or accuracy\) recorded in .*in'):
-        tool.main([str(config), source, out, '--evaluate'])
+        command.main([str(config), source, out, '--evaluate'])
     public_file(source, model=public, best_acc=accuracy)
     with pytest.raises(ValueError, match='--evaluate: expected a config with a `test_dataloader`'):
-        tool.main(['resnet8', source, out, '--evaluate'])
+        command.main(['resnet8', source, out, '--evaluate'])
     options = ['--cfg-options', 'test_evaluator.topk=(5,)']
     with pytest.raises(ValueError, match=r"metric accuracy/top1, got \['accuracy/top5'\]"):
-        tool.main([str(config), source, out, '--evaluate', *options])
+        command.main([str(config), source, out, '--evaluate', *options])
     assert not (tmp_path / 'out.pth').exists()

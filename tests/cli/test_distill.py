@@ -98,6 +98,8 @@ def test_earlier_name_of_the_checkpoint_stays():
         (['--val-ann=a.json', '--val-img=b'], '--val-ann: expected --ann beside it'),
         (['--ann=a', '--img=b', '--data=c'], 'not both'),
         (['--image-size', '1', '2', '3'], '--image-size: expected one side or H W'),
+        (['--work-dir', __file__], '--work-dir: expected a folder, got the file'),
+        (['--seeds', '1', '1'], '--seeds: expected each seed once'),
     ],
 )
 def test_options_that_belong_together(extra, message, capsys):

@@ -58,3 +58,22 @@ def test_tool_needs_a_config_or_both_models(arguments, capsys):
 def test_tool_says_that_a_config_is_no_distillation(repo):
     with pytest.raises(ValueError, match=r'config: expected a distillation .* --student'):
         inspect_pair.main([str(repo / 'configs/digits/resnet8_digits.py')])
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'problem'),
+    [
+        (['--depth', '0'], '--depth: expected a positive number, got 0'),
+        (['--size', '0', '8'], '--size: expected positive numbers'),
+    ],
+)
+def test_numbers_without_meaning_are_named(arguments, problem, capsys):
+    with pytest.raises(SystemExit):
+        inspect_pair.main(['a.py', *arguments])
+    assert problem in capsys.readouterr().err
+
+
+def test_a_filter_that_fits_no_module_is_named(repo):
+    path = repo / 'configs/pcka/pcka_gfl_r18w48_r18w16_fpn_digits.py'
+    with pytest.raises(ValueError, match="--filter: no name of 2 parts contains 'zzz'"):
+        inspect_pair.main([str(path), '--filter', 'zzz'])

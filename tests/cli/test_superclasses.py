@@ -12,8 +12,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from sklearn.cluster import MiniBatchKMeans
 
-from mmkd.cli import superclasses as tool
+from mmkd.cli import superclasses as command
 from mmkd.datasets import SURSampler
+from mmkd.datasets import superclass_clusters as tool
 from mmkd.datasets.digits import DigitsDataset
 from mmkd.datasets.superclass_file import read_superclasses
 from mmkd.models.building import build_model
@@ -69,7 +70,7 @@ def features_by_hand(model, images):
 
 def test_clusters_are_scikit_learns_on_the_teachers_features(config, teacher, digits, tmp_path):
     out = tmp_path / 'new' / 'superclasses.npz'
-    tool.main([str(config), str(out), '--clusters', '7', '--seed', '3', '--batch-size', '16'])
+    command.main([str(config), str(out), '--clusters', '7', '--seed', '3', '--batch-size', '16'])
     features = features_by_hand(teacher[0], digits.images)
     expected = MiniBatchKMeans(7, random_state=3, n_init='auto').fit(features).labels_
     sampler = SURSampler(digits, batch_size=8, superclasses=out, seed=0)
@@ -83,7 +84,7 @@ def test_clusters_are_scikit_learns_on_the_teachers_features(config, teacher, di
 def test_what_is_written_is_told(config, digits, tmp_path, capsys):
     """Clusters may stay empty, as there are about as many as samples here."""
     out = tmp_path / 'superclasses.npz'
-    tool.main([str(config), str(out), '--clusters', '50'])
+    command.main([str(config), str(out), '--clusters', '50'])
     sizes = Counter(read_superclasses(out, digits.get_gt_labels()).tolist()).values()
     told = f'60 samples in {len(sizes)} superclasses of {min(sizes)} to {max(sizes)}'
     assert capsys.readouterr().out.endswith(f'{out}: {told}\n')

@@ -283,7 +283,8 @@ def _loader(cfg: Config, stage: str, dataset: Settings) -> Settings:
     if not any(transform['type'].split('.')[-1].startswith('LoadImage') for transform in pipeline):
         raise ValueError(
             f'student: expected a {name} whose data set reads image files in its pipeline, got '
-            f'{innermost.get("type")}; use a config that reads image files'
+            f'{innermost.get("type")}; use a config that reads image files, '
+            'such as mmpretrain::resnet/resnet18_8xb32_in1k.py'
         )
     kept = Expression('.'.join(['_base_', name, *keys, 'pipeline']))
     settings: Settings = dict(_delete_=True, **dataset, pipeline=kept)
