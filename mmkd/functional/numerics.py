@@ -37,10 +37,20 @@ def limited(x: Tensor, power: float, dim: int | tuple[int, ...] | None = None) -
     """
     if x.dtype == torch.float16 or x.numel() == 0:
         return x
-    largest = torch.linalg.vector_norm(x.detach(), math.inf, dim, keepdim=dim is not None)
     exponent = math.log2(torch.finfo(x.dtype).max / 64 / x.numel()) / power
     limit = 2.0 ** math.floor(exponent)
+    if _is_readable(x):
+        low, high = x.detach().aminmax()
+        if -limit <= float(low) and float(high) <= limit:
+            return x
+    largest = torch.linalg.vector_norm(x.detach(), math.inf, dim, keepdim=dim is not None)
     return x * (limit / largest.clamp(min=limit))
+
+
+def _is_readable(x: Tensor) -> bool:
+    """Whether reading a value costs nothing: on the CPU, outside of torch.compile and vmap."""
+    batched = torch._C._functorch.is_batchedtensor(x)
+    return x.is_cpu and not torch.compiler.is_compiling() and not batched
 
 
 def mean_or_zero(values: Tensor) -> Tensor:
