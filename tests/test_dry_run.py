@@ -1,5 +1,7 @@
 """One step of a written config: what it finds, and what it needs not yet."""
 
+import json
+
 import pytest
 from tiny_pairs import CLASSES, coco, pair, write_models
 
@@ -42,6 +44,15 @@ def test_teacher_may_be_missing(checkpoint, why, planned):
     assert ('lr', '0.01 for 16 images a step -> 0.00125 for 2') in plan.decisions
     warm_up = 'LinearLR.end 500 -> 2 iterations, a tenth of the 24 of the run'
     assert ('schedule', warm_up) in plan.decisions
+
+
+def test_warnings_of_the_data_are_told(planned, tiny_coco, tmp_path):
+    root = tiny_coco(*CLASSES)
+    content = json.loads((root / 'annotations.json').read_text())
+    content['annotations'][0]['bbox'][0] = 5000
+    (tmp_path / 'far.json').write_text(json.dumps(content))
+    data = {'train': (tmp_path / 'far.json', root / 'images'), 'val': None}
+    assert 'warning: train_dataloader: ' in planned(data=data).check()
 
 
 @pytest.mark.parametrize(

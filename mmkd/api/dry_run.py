@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,19 @@ from mmkd.teachers.frozen_teacher import ARGUMENTS
 FORESEEN = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
 # Settings of loaders that need worker processes.
 OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
+
+
+class _DataWarnings(logging.Handler):
+    """Collects what is said about the data."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith(('train_dataloader:', 'val_dataloader:')):
+            self.texts.append(f'warning: {text}')
 
 
 class _StepTakenError(Exception):
@@ -62,7 +76,7 @@ def take_a_step(path: str | Path) -> str:
         path: A config file of mmkd.
 
     Returns:
-        What was done, and which weights were random.
+        What was done, which weights were random, and warnings of the data.
 
     Raises:
         FileNotFoundError: If an image or a file is missing.
@@ -82,13 +96,14 @@ def take_a_step(path: str | Path) -> str:
         hooks = cfg.get('custom_hooks') or []
         cfg.custom_hooks = [hook for hook in hooks if hook['type'] != TEACHER_HOOK]
         notes = _teacher_without_weights(cfg, Path(folder))
-        hook = _OneStepHook()
+        hook, warnings = _OneStepHook(), _DataWarnings()
         # pycocotools prints its progress.
         with _named_failure(hook.done), contextlib.redirect_stdout(io.StringIO()):
             runner = build_runner(cfg)
+            runner.logger.addHandler(warnings)
             notes += _without_downloads(runner.model)
             train(runner, [hook])
-    return '; '.join([' and '.join(hook.done), *notes])
+    return '; '.join([' and '.join(hook.done), *notes, *warnings.texts])
 
 
 @contextlib.contextmanager

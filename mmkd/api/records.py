@@ -38,9 +38,11 @@ class Record:
     def read(cls, work_dir: Path) -> 'Record':
         """Read the record of a folder; an empty one if there is none."""
         try:
-            return cls(**json.loads((work_dir / FILE).read_text()))
+            record = cls(**json.loads((work_dir / FILE).read_text()))
         except (FileNotFoundError, TypeError, ValueError):
             return cls()
+        kinds = ((record.history, list), (record.teacher, dict), (record.checkpoint, str))
+        return record if all(isinstance(value, kind) for value, kind in kinds) else cls()
 
     def write(self, work_dir: Path) -> None:
         """Write the record."""

@@ -1,5 +1,6 @@
 """Whether training and validation data fit each other: the same labels, other images."""
 
+import functools
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any
@@ -66,13 +67,16 @@ def _folder(dataset: Any) -> str | None:
     prefix = getattr(dataset, 'data_prefix', None)
     if not isinstance(prefix, dict) or not hasattr(dataset, 'get_data_info'):
         return None
-    return osp.abspath(prefix.get('img') or prefix.get('img_path') or '')
+    return osp.realpath(prefix.get('img') or prefix.get('img_path') or '')
 
 
 def _files(dataset: Any) -> set[str]:
     """Paths of the images of a data set."""
     report = getattr(dataset, 'annotation_report', None)
     if report is not None and dataset._indices is None:
-        return {osp.abspath(osp.join(_folder(dataset) or '', name)) for name in report.files}
-    infos = (dataset.get_data_info(index) for index in range(len(dataset)))
-    return {osp.abspath(info['img_path']) for info in infos if 'img_path' in info}
+        paths = [osp.join(_folder(dataset) or '', name) for name in report.files]
+    else:
+        infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+        paths = [info['img_path'] for info in infos if 'img_path' in info]
+    real = functools.cache(osp.realpath)  # of the folders; a call for each file would take long
+    return {osp.join(real(osp.dirname(path)), osp.basename(path)) for path in paths}

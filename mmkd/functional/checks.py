@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 from torch import Tensor
 
@@ -41,13 +42,13 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 def check_positive(name: str, value: float) -> None:
     """Raise ValueError, naming ``name``, unless ``value`` is a finite number > 0."""
-    if not (value > 0 and math.isfinite(value)):
+    if not (isinstance(value, Real) and value > 0 and math.isfinite(value)):
         raise ValueError(f'{name}: expected a finite number > 0, got {value!r}')
 
 
 def check_non_negative(name: str, value: float) -> None:
     """Raise ValueError, naming ``name``, unless ``value`` is a finite number >= 0."""
-    if not 0 <= value < math.inf:
+    if not (isinstance(value, Real) and 0 <= value < math.inf):
         raise ValueError(f'{name}: expected a finite number >= 0, got {value!r}')
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mmkd.datasets.annotations.coco_file import is_finite
+
 # Boxes of real data sets end a pixel beyond their image by rounding.
 TOLERANCE = 2.0
 
@@ -137,13 +139,26 @@ def annotation_report(content: Mapping[str, Any], cat_ids: Sequence) -> Annotati
         lost=tuple(each for each in findings if each),
         outside=finding('boxes that end outside of their image', outside),
         unmasked=finding(
-            'annotations without one',
-            np.array([not each.get('segmentation') for each in annotations], bool),
+            'annotations without one that can be read',
+            np.array([not _has_mask(each, images) for each in annotations], bool),
         ),
         repeated=_repeated(content['images'], names),
         hint=_box_hint(boxes, end, sizes) or _category_hint(content, annotations),
         files=tuple(names),
         labels=tuple(category_names[each] for each in cat_ids),
+    )
+
+
+def _has_mask(annotation: Mapping, images: Mapping[Any, Mapping]) -> bool:
+    """Whether there is a segmentation: polygons, or runs of the image's size."""
+    mask, image = annotation.get('segmentation'), images.get(annotation['image_id'])
+    if isinstance(mask, Mapping):
+        size = [image['height'], image['width']] if image else mask.get('size')
+        return 'counts' in mask and mask.get('size') == size
+    return (
+        bool(mask)
+        and isinstance(mask, list)
+        and all(isinstance(part, list) and all(map(is_finite, part)) for part in mask)
     )
 
 

@@ -154,7 +154,7 @@ def _image_problem(image: Any) -> str:
     if not _is_text(image['file_name']):
         return f'file_name: expected text, got {_short(image["file_name"])}'
     for key in ('height', 'width'):
-        if not (_is_finite(image[key]) and image[key] > 0):
+        if not (is_finite(image[key]) and image[key] > 0):
             return f'{key}: expected a positive number of pixels, got {_short(image[key])}'
     return ''
 
@@ -176,18 +176,19 @@ def _annotation_problem(annotation: Any) -> str:
     if found:
         return f'{found} (area = width * height of a box)' if 'expected area' in found else found
     box = annotation['bbox']
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box))):
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_finite, box))):
         return (
             f'bbox: expected four finite numbers [x, y, width, height] in pixels, got {_short(box)}'
         )
-    if not _is_finite(annotation['area']):
+    if not is_finite(annotation['area']):
         return f'area: expected a finite number, got {_short(annotation["area"])}'
     if annotation.get('iscrowd') not in (0, 1, None):
         return f'iscrowd: expected 0 or 1, got {_short(annotation["iscrowd"])}'
     return ''
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether a value is a number of a size that pictures can have."""
     return type(value) in (int, float) and abs(value) < LARGEST
 
 

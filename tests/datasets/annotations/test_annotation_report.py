@@ -83,3 +83,26 @@ def test_nothing_but_crowds_and_no_masks():
     assert report(iscrowd=1, changes=[{'iscrowd': 0}]).problem() == ''
     assert 'expected a segmentation in each annotation, got 4' in report().problem(has_masks=True)
     assert report(segmentation=[[1, 1, 9, 1, 9, 9]]).problem(has_masks=True) == ''
+
+
+@pytest.mark.parametrize(
+    'mask',
+    ['abc', [1, 2, 3, 4, 5, 6], [['1'] * 6], [[float('nan')] * 6], {'size': [1, 1], 'counts': []}],
+)
+def test_masks_that_cannot_be_read_are_missing(mask):
+    content = {
+        'images': [{'id': 1, 'file_name': 'a.png', 'width': 9, 'height': 9}],
+        'categories': [{'id': 1, 'name': 'cat'}],
+        'annotations': [
+            {
+                'id': 1,
+                'image_id': 1,
+                'category_id': 1,
+                'bbox': [1, 1, 5, 5],
+                'area': 25,
+                'segmentation': mask,
+            }
+        ],
+    }
+    assert 'expected a segmentation' in annotation_report(content, [1]).problem(has_masks=True)
+    assert not annotation_report(content, [1]).problem()
