@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from mmkd.api import running
 from mmkd.cli import train
@@ -110,7 +111,9 @@ def test_amp_needs_a_gpu(tiny_digits, monkeypatch, capsys):
         (['--cfg-options', 'load_from=other.pth'], False, 'other.pth'),
     ],
 )
-def test_resume_option(tiny_digits, built, options, resume, load_from):
+def test_resume_option(tiny_digits, built, tmp_path, monkeypatch, options, resume, load_from):
+    monkeypatch.chdir(tmp_path)
+    torch.save({}, 'some.pth')
     train.main([str(tiny_digits), *options])
     assert (built[0].resume, built[0].load_from) == (resume, load_from)
 
