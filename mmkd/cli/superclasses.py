@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     import numpy as np
 
     from mmkd.api.running import load_config
-    from mmkd.datasets.superclass_clusters import superclasses
+    from mmkd.cli.superclass_clusters import superclasses
     from mmkd.datasets.superclass_file import encode_superclasses
     from mmkd.storage.atomic_write import write_atomically
 

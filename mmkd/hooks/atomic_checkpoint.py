@@ -11,7 +11,6 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from mmkd.checking.close_names import did_you_mean
 from mmkd.registry import HOOKS
 from mmkd.storage.atomic_write import write_atomically
 
@@ -81,7 +80,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Save the best checkpoint, then remove outdated ones.
 
         Raises:
-            ValueError: If ``save_best`` is no metric of this run. Names close ones.
+            ValueError: If ``save_best`` is no metric of this run.
         """
         try:
             super().after_val_epoch(runner, metrics)
@@ -89,8 +88,9 @@ class AtomicCheckpointHook(CheckpointHook):
             name = error.args[0] if error.args else None
             if name in metrics or name not in getattr(self, 'key_indicators', ()):
                 raise
-            hint = did_you_mean(name, metrics) or f'; expected one of {[*metrics]}'
-            raise ValueError(f'save_best: no metric {name}{hint}') from error
+            raise ValueError(
+                f'save_best: expected one of the metrics {[*metrics]}, got {name!r}'
+            ) from error
         self._remove_outdated()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:

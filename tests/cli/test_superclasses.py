@@ -12,9 +12,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from sklearn.cluster import MiniBatchKMeans
 
+from mmkd.cli import superclass_clusters as tool
 from mmkd.cli import superclasses as command
 from mmkd.datasets import SURSampler
-from mmkd.datasets import superclass_clusters as tool
 from mmkd.datasets.digits import DigitsDataset
 from mmkd.datasets.superclass_file import read_superclasses
 from mmkd.models.building import build_model
