@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
 from torch import Tensor
 
 import mmkd.registry  # noqa: F401
-from mmkd.models.building import model_config
+from mmkd.models.building import build_model, model_config
 from mmkd.plain_config import without_mmkd
 from mmkd.storage.atomic_write import save_atomically, write_atomically
-from mmkd.storage.checkpoint import read_checkpoint
+from mmkd.storage.checkpoint import load_all, read_checkpoint
 from mmkd.version import __version__
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def export(
     _check_targets(targets, {name: file for name, file in inputs.items() if file}, overwrite)
     student = _student_checkpoint(source, plain=not isinstance(checkpoint, str | PathLike))
     if config is not None:
-        plain, needed = without_mmkd(student_config(config))
+        plain_config = student_config(config)
+        _check_fit(plain_config, student['state_dict'], source)
+        plain, needed = without_mmkd(plain_config)
         write_atomically((HEADER + plain.pretty_text).encode(), targets[-1])
         if needed:
             print_log(
@@ -88,6 +91,13 @@ def export(
             )
     save_atomically(student, path)
     return path
+
+
+def _check_fit(config: Config, state_dict: Mapping[str, Any], source: str) -> None:
+    """Stop at the config of another model, which the checkpoint does not fit."""
+    with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmengine')):
+        model = build_model(config.model)
+    load_all(model, state_dict, source)
 
 
 def _check_targets(targets: list[Path], inputs: Mapping[str, str], overwrite: bool) -> None:

@@ -14,6 +14,7 @@ import mmkd
 from mmkd.exporting import student_config
 from mmkd.models.building import build_model
 from mmkd.plain_config import without_mmkd
+from mmkd.storage.checkpoint import CheckpointMismatchError
 
 # A process without mmkd, whose mmcv has the operators that the detector needs.
 PLAIN_PROCESS = """
@@ -203,7 +204,8 @@ def test_the_users_config_is_never_replaced(run):
 
 
 @pytest.mark.parametrize('name', ['student.pth', 'student.py'])
-def test_a_file_of_the_user_is_replaced_on_request_only(run, name):
+def test_a_file_of_the_user_is_replaced_on_request_only(run, name, monkeypatch):
+    monkeypatch.setattr('mmkd.exporting._check_fit', lambda *_: None)  # its student is no model
     config = run.with_name('run.py')
     config.write_text("model = dict(type='RetinaNet')\n")
     out, users = run.with_name('student.pth'), run.with_name(name)
@@ -214,6 +216,15 @@ def test_a_file_of_the_user_is_replaced_on_request_only(run, name):
     mmkd.export(run, out, config=config, overwrite=True)
     assert users.read_bytes() != b'mine'
     mmkd.export(run, out, config=config)  # an earlier export is replaced
+
+
+def test_a_config_of_another_model_is_refused_and_nothing_is_written(run):
+    neck = dict(type='mmdet.FPN', in_channels=[4], out_channels=2, num_outs=1)
+    out = run.with_name('student.pth')
+    with pytest.raises(CheckpointMismatchError, match='does not match FPN'):
+        mmkd.export(run, out, config=Config(dict(model=neck)))
+    assert not out.exists()
+    assert not out.with_suffix('.py').exists()
 
 
 @pytest.mark.parametrize('folder', ['student.pth', 'student.py'])

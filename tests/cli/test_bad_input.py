@@ -170,7 +170,7 @@ def test_nan_loss_is_named_with_its_iteration_and_files(first_epoch, work_dir):
     spoiled = work_dir.parent / 'spoiled.py'
     spoiled.write_text(
         f'_base_ = {config!r}\n'
-        "model = dict(architecture=dict(bbox_head=dict(loss_dfl=dict(loss_weight=1e39))))\n"
+        'model = dict(architecture=dict(bbox_head=dict(loss_dfl=dict(loss_weight=1e39))))\n'
     )
     with pytest.raises(FloatingPointError) as error:
         second_epoch(str(spoiled), work_dir)
