@@ -219,10 +219,11 @@ def test_a_file_of_the_user_is_replaced_on_request_only(run, name, monkeypatch):
 
 
 def test_a_config_of_another_model_is_refused_and_nothing_is_written(run):
-    neck = dict(type='mmdet.FPN', in_channels=[4], out_channels=2, num_outs=1)
+    lenet = dict(type='mmpretrain.LeNet5', num_classes=2)
+    other = dict(type='mmpretrain.ImageClassifier', backbone=lenet)
     out = run.with_name('student.pth')
-    with pytest.raises(CheckpointMismatchError, match='does not match FPN'):
-        mmkd.export(run, out, config=Config(dict(model=neck)))
+    with pytest.raises(CheckpointMismatchError, match='does not match ImageClassifier'):
+        mmkd.export(run, out, config=Config(dict(model=other)))
     assert not out.exists()
     assert not out.with_suffix('.py').exists()
 
