@@ -223,7 +223,7 @@ def test_a_config_of_another_model_is_refused_and_nothing_is_written(run):
     other = dict(type='mmpretrain.ImageClassifier', backbone=lenet)
     out = run.with_name('student.pth')
     with pytest.raises(CheckpointMismatchError, match='does not match ImageClassifier'):
-        mmkd.export(run, out, config=Config(dict(model=other)))
+        mmkd.export(run, out, config=Config(dict(default_scope='mmpretrain', model=other)))
     assert not out.exists()
     assert not out.with_suffix('.py').exists()
 
