@@ -55,8 +55,8 @@ def pcka(
         transpose: Compare the features instead of the patches: CKA(X^T, Y^T).
 
     Returns:
-        A scalar, at most 1. A group with a constant map counts as 1 and has no gradient. So does a
-        map with fewer than ``min_patches`` pixels.
+        A scalar, at most 1. A group with a constant map (without centering: a map of zeros) counts
+        as 1 and has no gradient. So does a map with fewer than ``min_patches`` pixels.
 
     Raises:
         ValueError: If the shapes differ or an argument is out of range.
