@@ -437,6 +437,9 @@ def test_written_config_is_edited_and_run_by_train(folder, tmp_path, monkeypatch
     class Idle:
         hooks = ()
 
+        def __init__(self, cfg):
+            self.cfg = cfg
+
         def register_hook(self, hook):
             pass
 
@@ -445,7 +448,7 @@ def test_written_config_is_edited_and_run_by_train(folder, tmp_path, monkeypatch
 
     def build(cfg):
         trained.append(cfg)
-        return Idle()
+        return Idle(cfg)
 
     monkeypatch.setattr(training, 'build_runner', build)
     monkeypatch.setattr('mmkd.api.running.build_runner', build)

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from mmkd.api import running
 from mmkd.cli import export_student, train
 from mmkd.models.building import build_model
 from mmkd.storage.checkpoint import read_checkpoint
@@ -247,9 +248,9 @@ def run(tmp_path_factory, tiny_coco):
         train.main([str(config), '--work-dir', str(folder)])
         return built[-1]
 
-    real_build = train.build_runner
+    real_build = running.build_runner
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, 'build_runner', build)
+        patch.setattr(running, 'build_runner', build)
         yield trained
 
 
