@@ -48,8 +48,7 @@ class CrossHeadDistill(FrozenTeacherDistill):
         super().__init__(*args, **kwargs)
 
     def _build_distiller(self, config: dict[str, Any]) -> None:
-        if not isinstance(self.teacher, FrozenTeacher):
-            raise ValueError('teacher: expected one, got several')
+        self._check_single_teacher()
         for who, model in (('student', self.architecture), ('teacher', self.teacher.model)):
             for name in (*self._entries, 'neck', 'bbox_head'):
                 check_module('entries', name, model, who)

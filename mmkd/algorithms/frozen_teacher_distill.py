@@ -133,6 +133,10 @@ class FrozenTeacherDistill(BaseAlgorithm):
                     distiller.teacher_recorders, deliveries=deliveries, member=prefix
                 )
 
+    def _check_single_teacher(self) -> None:
+        if not isinstance(self.teacher, FrozenTeacher):
+            raise ValueError('teacher: expected one, got several')
+
     @property
     def student(self) -> nn.Module:
         """The student, MMRazor's ``architecture``."""
@@ -158,7 +162,8 @@ class FrozenTeacherDistill(BaseAlgorithm):
             task = self._run(inputs, data_samples)
             distillation = self.distiller.compute_distill_losses()
             if self.measure_gradients:
-                self.gradient_norms = gradient_norms(self.distiller, task, distillation)
+                total, _ = self.parse_losses(task)
+                self.gradient_norms = gradient_norms(self.distiller, total, distillation)
         weighted = {name: self.loss_factor(name) * loss for name, loss in distillation.items()}
         return {**add_prefix(task, 'student'), **add_prefix(weighted, 'distill')}
 

@@ -22,7 +22,7 @@ class Pull(NamedTuple):
 
 def gradient_norms(
     distiller: ConfigurableDistiller,
-    task_losses: Mapping[str, Tensor | list[Tensor]],
+    task: Tensor,
     distillation_losses: Mapping[str, Tensor],
 ) -> dict[str, Pull]:
     """Measure the gradients of the task and of each distillation loss where the latter enters.
@@ -32,14 +32,13 @@ def gradient_norms(
 
     Args:
         distiller: Its student recorders still hold this step.
-        task_losses: Losses of the student, as MMEngine's ``parse_losses`` takes them.
+        task: The sum of the student's losses, as MMEngine's ``parse_losses`` returns it.
         distillation_losses: Losses by the names of ``distiller.distill_losses``.
 
     Returns:
         For each distillation loss with a gradient the Euclidean norms over all its tensors. The
         graph stays intact for the training step.
     """
-    task = _total(task_losses)
     half = torch.is_autocast_enabled(task.device.type) and (
         torch.get_autocast_dtype(task.device.type) is torch.float16
     )
@@ -52,15 +51,6 @@ def gradient_norms(
                 norms = (_norm(scale * each, entries) for each in (task, loss))
                 found[name] = Pull(*norms)
     return found
-
-
-def _total(losses: Mapping[str, Tensor | list[Tensor]]) -> Tensor:
-    """The sum of all losses, as MMEngine takes it."""
-    parts: list[Tensor] = []
-    for name, value in losses.items():
-        if 'loss' in name:
-            parts += [value] if isinstance(value, Tensor) else value
-    return torch.stack([part.mean().float() for part in parts]).sum()
 
 
 def _entries(distiller: ConfigurableDistiller, loss: str) -> list[Tensor]:

@@ -33,8 +33,7 @@ class SharedProposalDistill(FrozenTeacherDistill):
     teacher: FrozenTeacher
 
     def _build_distiller(self, config: dict[str, Any]) -> None:
-        if not isinstance(self.teacher, FrozenTeacher):
-            raise ValueError('teacher: expected one, got several')
+        self._check_single_teacher()
         if config.get('distill_deliveries'):
             raise ValueError(
                 'distiller.distill_deliveries: expected none, as the student runs first'

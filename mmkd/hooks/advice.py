@@ -10,8 +10,8 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmkd.functional.checks import check_positive, check_positive_int
+from mmkd.hooks.distilling_model import distilling_model
 from mmkd.hooks.teacher_evaluation import TeacherEvaluationHook
-from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
 
 # A loss that is left with more than this share of its first value has not fallen.
@@ -61,12 +61,7 @@ class AdviceHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Judge the teacher before the first step."""
-        self.model = unwrap_model(runner.model)
-        if not hasattr(self.model, 'distiller'):
-            raise ValueError(
-                'AdviceHook: expected a model with a distiller (mmkd.FrozenTeacherDistill), got '
-                f'{type(self.model).__name__}'
-            )
+        self.model = distilling_model(runner, self)
         self._begin_window()
         # Losses of the first window; a resumed run cannot know them.
         self._first: dict[str, float] | None = {} if runner.iter == 0 else None

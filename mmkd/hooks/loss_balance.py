@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmkd.functional.checks import check_positive, check_positive_int
+from mmkd.hooks.distilling_model import check_losses, distilling_model
 from mmkd.models.loss_names import loss_name
-from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
 
 STATE = 'loss_balance'
@@ -74,19 +74,12 @@ class LossBalanceHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the losses, and continue the factors of a resumed run."""
-        self.model = unwrap_model(runner.model)
-        if not hasattr(self.model, 'balance_factors'):
-            raise ValueError(
-                'LossBalanceHook: expected a model with a distiller (mmkd.FrozenTeacherDistill), '
-                f'got {type(self.model).__name__}'
-            )
-        known = [*self.model.distiller.distill_losses]
+        self.model = distilling_model(runner, self)
         if isinstance(self.ratio, Mapping):
             self.ratios = {loss_name(name): value for name, value in self.ratio.items()}
         else:
-            self.ratios = dict.fromkeys(known, self.ratio)
-        if unknown := [name for name in self.ratios if name not in known]:
-            raise ValueError(f'ratio: expected some of {known}, got {unknown}')
+            self.ratios = dict.fromkeys(self.model.distiller.distill_losses, self.ratio)
+        check_losses('ratio', self.ratios, self.model)
         # Of each loss: first and smoothed logarithm of its factor, number of measurements.
         self.state: dict[str, list[float]] = runner.message_hub.runtime_info.get(STATE, {})
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from mmkd.hooks.distilling_model import check_losses, distilling_model
 from mmkd.models.loss_names import loss_name
-from mmkd.models.model_wrapper import unwrap_model
 from mmkd.registry import HOOKS
 
 # The factor by the share of the decay that still lies ahead: 1 at the begin, 0 at the end.
@@ -115,16 +115,8 @@ class LossScheduleHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check that the model has the losses, and that the loop has epochs if they count."""
-        self.model = unwrap_model(runner.model)
-        if not hasattr(self.model, 'loss_factors'):
-            raise ValueError(
-                'LossScheduleHook: expected a model with a distiller (mmkd.FrozenTeacherDistill), '
-                f'got {type(self.model).__name__}'
-            )
-        known = [*self.model.distiller.distill_losses]
-        unknown = [name for name in self.schedules if name not in known]
-        if unknown:
-            raise ValueError(f'losses: expected some of {known}, got {unknown}')
+        self.model = distilling_model(runner, self)
+        check_losses('losses', self.schedules, self.model)
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
                 'by_epoch: expected False, because an iteration-based loop has no epochs, got True'

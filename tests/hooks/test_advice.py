@@ -20,7 +20,7 @@ class FakeRun:
         evaluation = TeacherEvaluationHook()
         evaluation.metrics = {'teacher': teacher} if teacher else {}
         model = SimpleNamespace(
-            distiller=None, loss_factor=lambda name: self.factors.get(name, 1.0)
+            loss_factors={}, loss_factor=lambda name: self.factors.get(name, 1.0)
         )
         self.runner = SimpleNamespace(
             model=model,

@@ -72,7 +72,11 @@ class FakeRun:
         self.hook, self.warnings = hook, []
         distiller = SimpleNamespace(distill_losses={'loss_a': None, 'loss_b': None})
         self.model = SimpleNamespace(
-            distiller=distiller, balance_factors={}, gradient_norms={}, measure_gradients=False
+            distiller=distiller,
+            loss_factors={},
+            balance_factors={},
+            gradient_norms={},
+            measure_gradients=False,
         )
         self.runner = SimpleNamespace(
             model=self.model,
