@@ -316,7 +316,7 @@ def test_a_diverged_row_is_not_hidden_and_touches_no_other(way, method, bad, who
 
 
 @BOTH
-@pytest.mark.parametrize('scale', [1e30, 1e-27])  # a smaller span counts as equal values
+@pytest.mark.parametrize('scale', [1e30, 1e-30])
 def test_extreme_scales(method, scale):
     x = rows(20, dtype=torch.float32)
     torch.testing.assert_close(
