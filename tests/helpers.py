@@ -3,9 +3,11 @@
 import tempfile
 
 import torch
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch import distributed as dist
 from torch import multiprocessing, nn
+from torch.utils.data import Dataset
 
 RETINANET = {
     'cfg_path': 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
@@ -63,6 +65,32 @@ def toy_detector(seed=0, **arguments):
     """A ToyDetector with the weights of ``seed``."""
     torch.manual_seed(seed)
     return ToyDetector(**arguments)
+
+
+class Images(Dataset):
+    """Eight fixed images."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        return {'inputs': torch.randn(3, 8, 8, generator=generator)}
+
+
+IMAGE_LOADER = {
+    'dataset': Images(),
+    'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+    'collate_fn': {'type': 'default_collate'},
+}
+
+
+class PowerCut(Hook):
+    """Stops a run in the middle of its second epoch."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 5:
+            raise KeyboardInterrupt
 
 
 def distiller_config(source='neck', *, loss=None, **extra):

@@ -5,10 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import distiller_config, toy_detector
-from mmengine.hooks import Hook
+from helpers import IMAGE_LOADER, PowerCut, distiller_config, toy_detector
 from mmengine.logging import MessageHub
-from torch.utils.data import Dataset
 
 from mmkd.algorithms import FrozenTeacherDistill
 from mmkd.algorithms.gradient_norms import Pull
@@ -162,34 +160,11 @@ def test_measurements_are_dense_at_first():
     assert due == [0, 1, 2, 4, 8, 10, 20, 30]
 
 
-class Images(Dataset):
-    """Eight fixed images."""
-
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, index):
-        return {'inputs': torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(index))}
-
-
-LOADER = {
-    'dataset': Images(),
-    'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-    'collate_fn': {'type': 'default_collate'},
-}
-
-
-class PowerCut(Hook):
-    """Stops a run in the middle of its second epoch."""
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.iter == 5:
-            raise KeyboardInterrupt
-
-
 def balanced(toy_runner, weight=1.0, **arguments):
     hook = {'type': HOOK, 'ratio': 0.5, 'interval': 3}
-    return toy_runner(model=distilling(weight), loader=LOADER, custom_hooks=[hook], **arguments)
+    return toy_runner(
+        model=distilling(weight), loader=IMAGE_LOADER, custom_hooks=[hook], **arguments
+    )
 
 
 def test_the_weight_of_the_loss_does_not_matter(toy_runner):

@@ -5,11 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import distiller_config, run_in_processes, toy_detector
-from mmengine.hooks import Hook
+from helpers import (
+    IMAGE_LOADER,
+    Images,
+    PowerCut,
+    distiller_config,
+    run_in_processes,
+    toy_detector,
+)
 from mmengine.logging import MessageHub
 from mmengine.model import MMDistributedDataParallel
-from torch.utils.data import Dataset
 
 from mmkd.algorithms import FrozenTeacherDistill
 from mmkd.hooks import LossScheduleHook
@@ -90,22 +95,6 @@ def run_hook(hook, model, iterations, iterations_per_epoch=4):
         hook.before_train_iter(runner, 0)
 
 
-class Images(Dataset):
-    """Eight fixed images."""
-
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, index):
-        generator = torch.Generator().manual_seed(index)
-        return {'inputs': torch.randn(3, 8, 8, generator=generator)}
-
-
-LOADER = {
-    'dataset': Images(),
-    'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-    'collate_fn': {'type': 'default_collate'},
-}
 # On from the middle of the first epoch to the end of the second, of four iterations each.
 TIMES = {'begin': 0.5, 'warmup': 0.5, 'end': 2}
 FACTORS = [0, 0, 0, 0.5, 1, 1, 1, 1, 0, 0, 0, 0]
@@ -114,7 +103,7 @@ FACTORS = [0, 0, 0, 0.5, 1, 1, 1, 1, 0, 0, 0, 0]
 def scheduled(toy_runner, model, schedule=TIMES, **arguments):
     """A run of three epochs in which ``loss_b`` follows a schedule."""
     hook = {'type': HOOK, 'losses': {'loss_b': schedule}}
-    return toy_runner(model=model, loader=LOADER, custom_hooks=[hook], **arguments)
+    return toy_runner(model=model, loader=IMAGE_LOADER, custom_hooks=[hook], **arguments)
 
 
 def logged(runner):
@@ -144,14 +133,6 @@ def test_a_run_equals_one_by_hand(toy_runner):
     expected = by_hand(distilling('loss_a', 'loss_b'))
     for name, value in runner.model.state_dict().items():
         torch.testing.assert_close(value, expected[name])
-
-
-class PowerCut(Hook):
-    """Stops a run in the middle of its second epoch."""
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.iter == 5:
-            raise KeyboardInterrupt
 
 
 def test_resumed_run_continues_the_schedule(toy_runner, tmp_path):
@@ -199,7 +180,7 @@ def test_in_iterations(toy_runner):
     hook = {'type': HOOK, 'losses': {'loss_b': {'begin': 2, 'end': 5}}, 'by_epoch': False}
     runner = toy_runner(
         model=distilling('loss_b'),
-        loader=LOADER,
+        loader=IMAGE_LOADER,
         custom_hooks=[hook],
         train_cfg={'by_epoch': False, 'max_iters': 7},
         param_scheduler=None,
