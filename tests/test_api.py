@@ -15,6 +15,7 @@ from tiny_pairs import (
     CLASSES,
     LOADER,
     coco,
+    digit_arguments,
     pair,
     write_class_folders,
     write_config,
@@ -50,22 +51,8 @@ def class_folders(tmp_path_factory, tiny_coco):
 
 @pytest.fixture(scope='module')
 def digits(tmp_path_factory):
-    """Arguments for classifiers of embedded digits: one epoch, on 64 of them."""
-    checkpoint = tmp_path_factory.mktemp('digits') / 'teacher.pth'
-    teacher = 'mmkd::digits/resnet14_digits.py'
-    torch.manual_seed(0)
-    torch.save({'state_dict': build_model({'cfg_path': teacher}).state_dict()}, checkpoint)
-    return {
-        'teacher': teacher,
-        'teacher_checkpoint': checkpoint,
-        'student': 'mmkd::digits/resnet8_digits.py',
-        'epochs': 2,
-        'options': {
-            'train_dataloader.dataset.num_samples': 64,
-            'val_dataloader.dataset.num_samples': 40,
-            'train_cfg.val_interval': 1,
-        },
-    }
+    """Arguments for classifiers of embedded digits."""
+    return digit_arguments(tmp_path_factory.mktemp('digits'), epochs=2)
 
 
 def written(plan):

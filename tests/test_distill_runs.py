@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from tiny_pairs import digit_arguments
 
 import mmkd
 from mmkd.api import training
@@ -16,22 +17,8 @@ from mmkd.storage.checkpoint import read_state_dict
 
 @pytest.fixture(scope='module')
 def digits(tmp_path_factory):
-    """Arguments for classifiers of embedded digits: one epoch, on 64 of them."""
-    checkpoint = tmp_path_factory.mktemp('digits') / 'teacher.pth'
-    teacher = 'mmkd::digits/resnet14_digits.py'
-    torch.manual_seed(0)
-    torch.save({'state_dict': build_model({'cfg_path': teacher}).state_dict()}, checkpoint)
-    return {
-        'teacher': teacher,
-        'teacher_checkpoint': checkpoint,
-        'student': 'mmkd::digits/resnet8_digits.py',
-        'epochs': 1,
-        'options': {
-            'train_dataloader.dataset.num_samples': 64,
-            'val_dataloader.dataset.num_samples': 40,
-            'train_cfg.val_interval': 1,
-        },
-    }
+    """Arguments for classifiers of embedded digits."""
+    return digit_arguments(tmp_path_factory.mktemp('digits'), epochs=1)
 
 
 @pytest.fixture(scope='module')

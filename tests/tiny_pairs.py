@@ -109,3 +109,21 @@ def coco(root):
     """The data argument for the pictures and annotations of ``tiny_coco``."""
     files = (root / 'annotations.json', root / 'images')
     return {'train': files, 'val': files}
+
+
+def digit_arguments(folder, epochs):
+    """Arguments of ``mmkd.distill`` for classifiers of 64 digits; the teacher's file is here."""
+    checkpoint, teacher = folder / 'teacher.pth', 'mmkd::digits/resnet14_digits.py'
+    torch.manual_seed(0)
+    torch.save({'state_dict': build_model({'cfg_path': teacher}).state_dict()}, checkpoint)
+    return {
+        'teacher': teacher,
+        'teacher_checkpoint': checkpoint,
+        'student': 'mmkd::digits/resnet8_digits.py',
+        'epochs': epochs,
+        'options': {
+            'train_dataloader.dataset.num_samples': 64,
+            'val_dataloader.dataset.num_samples': 40,
+            'train_cfg.val_interval': 1,
+        },
+    }
