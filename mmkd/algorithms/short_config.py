@@ -9,11 +9,11 @@ spellings may stand in one distiller.
 """
 
 import copy
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from mmkd.checking.close_names import did_you_mean
 from mmkd.models.loss_names import loss_name
 from mmkd.registry import MODELS
 
@@ -89,8 +89,7 @@ def _two_arguments(loss: Any, path: str) -> list[str]:
     with MODELS.switch_scope_and_registry('mmrazor') as registry:
         cls: Any = loss if isinstance(loss, type) else registry.get(loss)
     if cls is None:
-        close = difflib.get_close_matches(loss, _known_losses(), n=3, cutoff=0.6)
-        hint = f'; did you mean {" or ".join(close)}?' if close else ''
+        hint = did_you_mean(loss, _known_losses())
         raise ValueError(f'{path}: expected the type of a registered loss, got {loss!r}{hint}')
     arguments = [*inspect.signature(cls.forward).parameters][1:3]
     if len(arguments) < 2:
