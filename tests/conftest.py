@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from script_fixtures import script, trained_here  # noqa: F401  (fixtures)
 from tiny_images import write_tiny_images
@@ -59,9 +60,10 @@ def cache_dir(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def no_current_visualizer():
-    """MMEngine's hooks take the visualizer built first in the process; each test has its own."""
+def nothing_of_the_test_before():
+    """MMEngine keeps the process's first visualizer and its last scope; each test has its own."""
     Visualizer._instance_dict.clear()
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture

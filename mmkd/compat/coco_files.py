@@ -10,8 +10,6 @@ from functools import partialmethod
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from mmkd.compat.import_hooks import after_import
 
 
@@ -33,7 +31,7 @@ def _in_order_of_params(evaluation: Any, stock: Callable, *args) -> None:
     stock(evaluation, *args)
     ids = list(evaluation.params.catIds)
     if evaluation.params.useCats and sorted(order) == ids:
-        columns = np.searchsorted(ids, order)
+        columns = [ids.index(each) for each in order]
         for name in ('precision', 'recall', 'scores'):
             table = evaluation.eval[name]
             axis = 1 if name == 'recall' else 2

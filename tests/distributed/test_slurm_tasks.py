@@ -56,6 +56,6 @@ def test_a_failing_task_ends_the_job(start, slurm, tiny_digits):
     options = ['--cfg-options', 'model.teacher.checkpoint=nowhere.pth']
     run = start('slurm_train.sh', 'partition', 'job', tiny_digits, *options, **slurm)
     status, stderr = run.wait()
-    assert status == 1
+    assert status == 2
     assert 'no such file: nowhere.pth' in stderr
     assert run.leaves_nobody()
