@@ -20,8 +20,8 @@ from mmkd.api.run_settings import (
 from mmkd.api.sources import Files, Source, model_settings, plain_settings
 from mmkd.models.heads import classifying_heads
 from mmkd.pairing import default_size, trace
-from mmkd.pairing.inspection.head_classes import classes_of
-from mmkd.pairing.inspection.model_kind import has_masks
+from mmkd.pairing.inspection.head_classes import classes_of, edge_bins_of
+from mmkd.pairing.inspection.model_kind import has_masks, is_classifier
 from mmkd.pairing.inspection.trace import Size
 from mmkd.pairing.methods import Method, Pair
 from mmkd.pairing.methods.method_options import set_options
@@ -37,6 +37,9 @@ from mmkd.pairing.writing.schedule import (
     plain_hooks,
 )
 from mmkd.pairing.writing.settings import Settings, merge
+from mmkd.pairing.writing.unlabeled_data import class_names, label_settings, unlabeled_data
+from mmkd.storage.checkpoint import class_names as checkpoint_classes
+from mmkd.storage.checkpoint import read_checkpoint
 
 Decisions = list[tuple[str, str]]
 
@@ -154,6 +157,7 @@ def finish_distillation(
     teacher_checkpoint: str | Path | None,
     method_options: Mapping[str, Any],
     evaluate_teacher: bool,
+    unlabeled: Mapping[str, Any] | None = None,
 ) -> Decisions:
     """Add the algorithm to a draft, and what the caller gives.
 
@@ -178,15 +182,55 @@ def finish_distillation(
             evaluate_teacher=evaluate_teacher and not reason,
         ),
     )
+    if unlabeled is not None:
+        model['pseudo_labels'] = _add_unlabeled(draft, unlabeled, teacher, teacher_checkpoint, built)
     merge(draft.settings, draft.given)
     calls = [trace(each, default_size(draft.base, draft.size)) for each in built]
-    fitted = fit(Pair(calls[0], calls[1], (classes_of(built[0]), classes_of(built[1]))))
+    classes = classes_of(built[0]), classes_of(built[1])
+    bins = edge_bins_of(built[0]), edge_bins_of(built[1])
+    fitted = fit(Pair(calls[0], calls[1], classes, bins))
     distiller = copy.deepcopy(fitted.distiller)
     set_options(distiller['losses'], method_options)
     merge(distiller, given_distiller)
     merge(model, {**fitted.model, 'distiller': Expression('distiller')})
     draft.settings = dict(distiller=distiller, model=model, **draft.settings)
     return fitted.decisions
+
+
+def _add_unlabeled(
+    draft: Draft,
+    options: Mapping[str, Any],
+    teacher: Source,
+    checkpoint: str | Path | None,
+    built: Sequence[nn.Module],
+) -> Settings:
+    """Add unlabeled images to a draft. Returns what the algorithm does with them."""
+    data = unlabeled_data(draft.base, draft.settings, options, draft.work_dir, draft.files.content)
+    # It stands before the loop that names it.
+    draft.settings = dict(data.settings) | draft.settings | data.settings
+    draft.files.content.update(data.files)
+    draft.decisions += data.decisions
+    if is_classifier(draft.base):
+        draft.decisions.append(('unlabeled', 'for the distillation losses alone'))
+        return dict(weight=0.0)
+    classes = [classes_of(model) for model in built]
+    settings, text = label_settings(
+        options,
+        student=draft.own.classes or class_names(draft.base),
+        teacher=_classes_of_teacher(teacher, checkpoint),
+        counts=(classes[0] and classes[0].number, classes[1] and classes[1].number),
+    )
+    draft.decisions.append(('labels', text))
+    return settings
+
+
+def _classes_of_teacher(teacher: Source, checkpoint: str | Path | None) -> Sequence[str]:
+    """Names of the teacher's classes: those of its checkpoint, if it is here and has any."""
+    if checkpoint is not None and Path(checkpoint).is_file():
+        names = checkpoint_classes(read_checkpoint(str(checkpoint)))
+        if names is not None:
+            return names
+    return class_names(teacher.config)
 
 
 def _why_teacher_is_not_evaluated(

@@ -9,7 +9,8 @@ from mmkd.pairing.inspection.head_classes import Classes, classes_of
 from mmkd.pairing.inspection.pyramid import match
 from mmkd.pairing.inspection.trace import Output
 from mmkd.pairing.methods import CLASSIFIER_METHODS, DETECTOR_METHODS, Pair
-from mmkd.pairing.methods.logit_methods import class_layer, cmkd_dense, cmkd_proposals
+from mmkd.pairing.methods.dense_layers import class_layer
+from mmkd.pairing.methods.logit_methods import compare_locations, compare_proposals
 from mmkd.pairing.methods.method import published
 from mmkd.pairing.methods.method_options import set_options
 from mmkd.teachers import FrozenTeacher
@@ -312,7 +313,7 @@ def test_background_hides_objects():
 
 def fit_logits(method, student, teacher, classes=(3, 3)):
     found = tuple(None if number is None else Classes(number, False) for number in classes)
-    return method(Pair(student, teacher, found)).distiller['losses']['cmkd']
+    return method(Pair(student, teacher, found), 'cmkd').distiller['losses']['cmkd']
 
 
 def sources(loss):
@@ -326,9 +327,11 @@ def sources(loss):
 def test_locations_are_compared_on_the_levels_of_both(swap):
     pair = [{'bbox_head.a_cls': a_level(3, 8, 16)}, {'bbox_head.b_cls': a_level(3, 8, 16, 32)}]
     student, teacher = pair[::-1] if swap else pair
-    loss = fit_logits(cmkd_dense, student, teacher)
+    loss = fit_logits(compare_locations, student, teacher)
     assert sources(loss) == [*student, *teacher]
-    assert loss['levels'] == (0, 1)
+    who = 'student' if swap else 'teacher'
+    picked = {key: loss[key] for key in loss if key.endswith('connector')}
+    assert picked == {f'{who}_connector': dict(type='mmkd.SelectLevels', levels=(0, 1))}
 
 
 @pytest.mark.parametrize('other', [a_level(9, 8, 16), a_level(3, 16, 32)])
@@ -339,12 +342,12 @@ def test_other_locations_or_anchors_are_refused(other):
         r'3x8x8 /16; got bbox_head\.b_cls: .*; use pcka or fkd'
     )
     with pytest.raises(ValueError, match=message):
-        fit_logits(cmkd_dense, student, {'bbox_head.b_cls': other})
+        fit_logits(compare_locations, student, {'bbox_head.b_cls': other})
 
 
 def test_first_stage_learns_from_the_last():
     cascade = {f'roi_head.bbox_head.{stage}.fc_cls': a_proposal(4) for stage in range(3)}
-    loss = fit_logits(cmkd_proposals, cascade, cascade)
+    loss = fit_logits(compare_proposals, cascade, cascade)
     assert sources(loss) == ['roi_head.bbox_head.0.fc_cls', 'roi_head.bbox_head.2.fc_cls']
 
 
@@ -367,16 +370,16 @@ FC = 'roi_head.bbox_head.fc_cls'
 )
 def test_proposals_that_cannot_be_compared(teacher, classes, message):
     with pytest.raises(ValueError, match=message):
-        fit_logits(cmkd_proposals, {FC: a_proposal(4)}, teacher, classes)
+        fit_logits(compare_proposals, {FC: a_proposal(4)}, teacher, classes)
 
 
 def test_two_logits_have_no_correlation_to_learn():
-    message = r'student: expected three logits or more .*, got 2; use pcka or fkd'
+    message = r'student: expected 3 logits or more .*, got 2; use pcka or fkd'
     dense, proposals = {'bbox_head.a_cls': a_level(2, 8)}, {FC: a_proposal(2)}
     with pytest.raises(ValueError, match=message):
-        fit_logits(cmkd_dense, dense, dense, (2, 2))
+        fit_logits(compare_locations, dense, dense, (2, 2))
     with pytest.raises(ValueError, match=message):
-        fit_logits(cmkd_proposals, proposals, proposals, (1, 1))
+        fit_logits(compare_proposals, proposals, proposals, (1, 1))
 
 
 # --- arguments of the losses
@@ -412,10 +415,10 @@ def test_losses_of_levels_listen_to_their_common_name():
 
 def test_arguments_of_a_wrapped_loss():
     calls = {'bbox_head.a_cls': a_level(3, 8, 16)}
-    loss = fit_logits(cmkd_dense, calls, calls)
+    loss = fit_logits(compare_locations, calls, calls)
     set_options({'cmkd': loss}, {'tau': 2.0, 'top_k': 7})
     assert (loss['loss']['tau'], loss['top_k']) == (2.0, 7)
-    assert fit_logits(cmkd_dense, calls, calls)['loss']['tau'] == 1.0
+    assert fit_logits(compare_locations, calls, calls)['loss']['tau'] == 1.0
 
 
 @pytest.mark.parametrize('options', [{'weight': 1.0}, {'mimic': {'weight': 1.0}}])

@@ -1,4 +1,4 @@
-"""The number of classes that a model's head tells apart."""
+"""What a model's head predicts: how many classes, and boxes as numbers or distributions."""
 
 from typing import NamedTuple
 
@@ -27,6 +27,12 @@ def classes_of(detector: nn.Module) -> Classes | None:
     if number is None:
         return None
     return Classes(number, getattr(head, 'cls_out_channels', number) > number)
+
+
+def edge_bins_of(detector: nn.Module) -> int | None:
+    """Return how many distances a head of the GFL family knows for each edge; None for others."""
+    head = getattr(detector, 'bbox_head', None)
+    return getattr(head, 'reg_max', 0) + 1 if hasattr(head, 'integral') else None
 
 
 def check_same_number(student: int, teacher: int, *, instead: str) -> None:

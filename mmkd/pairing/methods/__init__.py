@@ -4,13 +4,21 @@ from mmengine.config import Config
 
 from mmkd.checking.close_names import did_you_mean
 from mmkd.pairing.inspection.model_kind import is_classifier
+from mmkd.pairing.methods.box_methods import BOX_METHODS
 from mmkd.pairing.methods.classifier_methods import CLASSIFIER_METHODS
 from mmkd.pairing.methods.instance_methods import INSTANCE_METHODS
-from mmkd.pairing.methods.logit_methods import cmkd
+from mmkd.pairing.methods.logit_methods import LOGIT_METHODS
 from mmkd.pairing.methods.method import Fitted, Method, Pair
 from mmkd.pairing.methods.pyramid_methods import PYRAMID_METHODS
+from mmkd.pairing.methods.recipe import recipe
 
-DETECTOR_METHODS: dict[str, Method] = {**PYRAMID_METHODS, **INSTANCE_METHODS, 'cmkd': cmkd}
+DETECTOR_METHODS: dict[str, Method] = {
+    'recipe': recipe,
+    **PYRAMID_METHODS,
+    **INSTANCE_METHODS,
+    **LOGIT_METHODS,
+    **BOX_METHODS,
+}
 DEFAULT_DETECTOR_METHOD, DEFAULT_CLASSIFIER_METHOD = 'pcka', 'kd'
 
 

@@ -19,11 +19,14 @@ class Pair(NamedTuple):
         student: Outputs of the student's modules.
         teacher: Outputs of the teacher's modules.
         classes: Classes of the student's and of the teacher's box head; None without one.
+        edge_bins: Distances to which either box head gives a probability, for each edge of a box.
+            None for heads that predict numbers.
     """
 
     student: Calls
     teacher: Calls
     classes: tuple[Classes | None, Classes | None] = (None, None)
+    edge_bins: tuple[int | None, int | None] = (None, None)
 
     @property
     def sides(self) -> dict[str, Calls]:
@@ -61,3 +64,8 @@ def both(student: Any, teacher: Any) -> Any:
         ('neck', {'student': 'backbone', 'teacher': 'neck'})
     """
     return student if student == teacher else dict(student=student, teacher=teacher)
+
+
+def is_two_stage(pair: Pair) -> bool:
+    """Return whether one of the models classifies proposals."""
+    return any('roi_head' in name for calls in pair.sides.values() for name in calls)

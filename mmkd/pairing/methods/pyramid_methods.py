@@ -3,7 +3,16 @@
 from typing import Any, NamedTuple
 
 from mmkd.pairing.inspection.pyramid import Level, Match, Pyramid, listed, match, pyramid_of
-from mmkd.pairing.methods.method import Config, Decisions, Fitted, Method, Pair, both, published
+from mmkd.pairing.methods.method import (
+    Config,
+    Decisions,
+    Fitted,
+    Method,
+    Pair,
+    both,
+    is_two_stage,
+    published,
+)
 
 PROJECTION: Config = dict(type='mmkd.LevelwiseConv')
 
@@ -142,8 +151,7 @@ def _cwd(pair: Pair) -> Fitted:
 
 def _pkd(pair: Pair) -> Fitted:
     """PKD; MMRazor's configs weigh it more between two one-stage detectors."""
-    one_stage = not any('roi_head' in name for calls in pair.sides.values() for name in calls)
-    loss = dict(type='PKDLoss', loss_weight=10.0 if one_stage else 6.0)
+    loss = dict(type='PKDLoss', loss_weight=6.0 if is_two_stage(pair) else 10.0)
     return compare_pyramids(pair, dict(pkd=loss))
 
 
