@@ -13,8 +13,10 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
+from mmkd.algorithms.both_batches import BothBatches
 from mmkd.algorithms.gradient_norms import Pull, gradient_norms
 from mmkd.algorithms.mapping_check import check_sides
+from mmkd.algorithms.pseudo_labels import PseudoLabels
 from mmkd.algorithms.recorder_sources import (
     cheapest_mode,
     check_sources,
@@ -34,6 +36,10 @@ from mmkd.teachers import FrozenTeacher, TeacherEnsemble, build_teacher
 
 TEACHER_PREFIX = 'teacher.'
 Samples = Sequence[BaseDataElement] | None
+NO_UNLABELED = (
+    'unlabeled: expected a second batch, got none; set '
+    "train_cfg=dict(type='mmkd.UnlabeledTrainLoop', unlabeled_dataloader=...)"
+)
 
 
 @MODELS.register_module()
@@ -63,6 +69,11 @@ class FrozenTeacherDistill(BaseAlgorithm):
             Default: False.
         compile: Compile the student's backbone and neck: True, or arguments of
             :func:`torch.compile`. The teacher has its own ``compile``. Default: False.
+        pseudo_labels: Also learn from a second, unlabeled batch of each step, which
+            :class:`~mmkd.loops.UnlabeledTrainLoop` adds: the distillation losses see it, and the
+            teacher's predictions on it are ground truth for the student. A dict of arguments of
+            :class:`~mmkd.algorithms.pseudo_labels.PseudoLabels`; an empty one takes its defaults.
+            Default: None.
         init_cfg: As in MMEngine.
 
     Raises:
@@ -80,6 +91,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
         data_preprocessor: nn.Module | dict | None = None,
         save_teacher: bool = False,
         compile: bool | Mapping[str, Any] = False,
+        pseudo_labels: Mapping[str, Any] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         student = build_model(architecture)
@@ -92,6 +104,10 @@ class FrozenTeacherDistill(BaseAlgorithm):
         teachers = self.teacher.by_prefix().values()
         if compile is not False or any(teacher.compiled for teacher in teachers):
             self.register_forward_pre_hook(_begin_step)
+        self.pseudo_labels = None if pseudo_labels is None else PseudoLabels(**pseudo_labels)
+        if self.pseudo_labels is not None:
+            self._check_single_teacher()
+            self.data_preprocessor = BothBatches(self.data_preprocessor)
         # Set by MMRazor's StopDistillHook.
         self.distillation_stopped = False
         # Factors of distillation losses, set by LossScheduleHook; the default is 1.
@@ -141,6 +157,35 @@ class FrozenTeacherDistill(BaseAlgorithm):
     def student(self) -> nn.Module:
         """The student, MMRazor's ``architecture``."""
         return self.architecture
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Samples = None,
+        mode: str = 'tensor',
+        unlabeled: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run as MMEngine models do.
+
+        Args:
+            inputs: (B, 3, H, W), preprocessed.
+            data_samples: The batch's samples.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+            unlabeled: With ``pseudo_labels`` and in mode ``'loss'``, the ``inputs`` and
+                ``data_samples`` of a second batch, without ground truth.
+
+        Raises:
+            ValueError: If the second batch is missing.
+        """
+        if mode != 'loss' or self.pseudo_labels is None:
+            return super().forward(inputs, data_samples, mode)
+        if unlabeled is None:
+            raise ValueError(NO_UNLABELED)
+        labeled = self.loss(inputs, data_samples)
+        self.measure_gradients = False  # they were those of the labeled batch
+        self.pseudo_labels.label(self.teacher, **unlabeled)
+        share = len(unlabeled['inputs']) / (len(inputs) + len(unlabeled['inputs']))
+        return self.pseudo_labels.join(labeled, self.loss(**unlabeled), share)
 
     def loss(
         self, inputs: Tensor, data_samples: Samples = None, unlabeled: Tensor | None = None

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmkd.algorithms.frozen_teacher_distill import FrozenTeacherDistill, Samples
+from mmkd.algorithms.both_batches import BothBatches
+from mmkd.algorithms.frozen_teacher_distill import NO_UNLABELED, FrozenTeacherDistill, Samples
 from mmkd.recorders.step_context import current_step
 from mmkd.registry import MODELS
 
@@ -25,7 +26,7 @@ class UnlabeledDistill(FrozenTeacherDistill):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.data_preprocessor: nn.Module = _BothBatches(self.data_preprocessor)
+        self.data_preprocessor: nn.Module = _ImagesOnly(self.data_preprocessor)
 
     def forward(
         self,
@@ -42,10 +43,7 @@ class UnlabeledDistill(FrozenTeacherDistill):
         if mode != 'loss':
             return super().forward(inputs, data_samples, mode)
         if unlabeled is None:
-            raise ValueError(
-                'unlabeled: expected a second batch, got none; set '
-                "train_cfg=dict(type='mmkd.UnlabeledTrainLoop', unlabeled_dataloader=...)"
-            )
+            raise ValueError(NO_UNLABELED)
         return self.loss(inputs, data_samples, unlabeled)
 
     def _run_teacher(self, inputs: Tensor, data_samples: Samples) -> None:
@@ -64,16 +62,11 @@ def _unlabeled() -> Tensor:
     return unlabeled
 
 
-class _BothBatches(nn.Module):
-    """Gives both batches the same preprocessing."""
-
-    def __init__(self, preprocessor: nn.Module) -> None:
-        super().__init__()
-        self.preprocessor = preprocessor
+class _ImagesOnly(BothBatches):
+    """Leaves nothing but images of the unlabeled batch."""
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        labeled = {key: value for key, value in data.items() if key != 'unlabeled'}
-        batch = self.preprocessor(labeled, training)
-        if 'unlabeled' in data:
-            batch['unlabeled'] = self.preprocessor(data['unlabeled'], training)['inputs']
+        batch = super().forward(data, training)
+        if 'unlabeled' in batch:
+            batch['unlabeled'] = batch['unlabeled']['inputs']
         return batch

@@ -183,7 +183,8 @@ def finish_distillation(
         ),
     )
     if unlabeled is not None:
-        model['pseudo_labels'] = _add_unlabeled(draft, unlabeled, teacher, teacher_checkpoint, built)
+        pseudo = _add_unlabeled(draft, unlabeled, teacher, teacher_checkpoint, built)
+        model['pseudo_labels'] = pseudo
     merge(draft.settings, draft.given)
     calls = [trace(each, default_size(draft.base, draft.size)) for each in built]
     classes = classes_of(built[0]), classes_of(built[1])

@@ -88,8 +88,10 @@ def take_a_step(path: str | Path) -> str:
     with TemporaryDirectory() as folder:
         cfg.work_dir = folder
         cfg.log_level = 'WARNING'
-        for stage in ('train', 'val', 'test', 'unlabeled'):
-            if loader := cfg.get(f'{stage}_dataloader'):
+        loaders = [cfg.get(f'{stage}_dataloader') for stage in ('train', 'val', 'test')]
+        loaders.append(cfg.train_cfg.get('unlabeled_dataloader'))
+        for loader in loaders:
+            if loader:
                 loader.num_workers = 0
                 for key in OF_WORKERS:
                     loader.pop(key, None)

@@ -27,6 +27,7 @@ from mmkd.pairing.writing.config_text import assignments, docstring
 from mmkd.pairing.writing.own_data import Data, OwnData, data_settings
 from mmkd.pairing.writing.resizing import as_size
 from mmkd.pairing.writing.settings import Settings, nested
+from mmkd.pairing.writing.unlabeled_data import Unlabeled, read_unlabeled
 from mmkd.storage.atomic_write import save_atomically, write_atomically
 
 STUDENT = 'student'  # the method of the student alone
@@ -113,6 +114,7 @@ def plan(
     teacher_checkpoint: str | Path | None = None,
     method: str | None = None,
     data: Data | None = None,
+    unlabeled: Unlabeled | None = None,
     epochs: int | None = None,
     image_size: int | Sequence[int] | None = None,
     batch_size: int | None = None,
@@ -177,8 +179,12 @@ def plan(
     if not alone:
         method, fit = choose_method(method, base, teacher_source.config)
     sources = [student_source] if alone else [teacher_source, student_source]
+    # The student alone has no teacher that could label images.
+    extra = None if alone or unlabeled is None else read_unlabeled(base, unlabeled)
     names = [str(method), *(source.name for source in sources)]
     names += _given_names(data, epochs, size, batch_size, seed)
+    if extra is not None:
+        names.append(f'unlabeled-{Path(extra["images"]).resolve().name}')
     run = Path(work_dir) / '_'.join(names)
     check_options(base, {k: v for k, v in options.items() if not k.startswith('model.')})
 
@@ -191,6 +197,8 @@ def plan(
     draft.set_runtime(amp=amp, seed=seed, tensorboard=tensorboard)
     if alone:
         decided = finish_student(draft, student_source)
+        if unlabeled is not None:
+            decided.append(('unlabeled', 'none, as the student alone has no teacher to label them'))
     else:
         decided = finish_distillation(
             draft,
@@ -200,6 +208,7 @@ def plan(
             teacher_checkpoint=teacher_checkpoint,
             method_options=method_options,
             evaluate_teacher=evaluate_teacher,
+            unlabeled=extra,
         )
     title = f'{method}: {" teaches ".join(source.name for source in sources)}.'
     return Plan(

@@ -19,6 +19,7 @@ from mmkd.api.sources import Model
 from mmkd.exporting import export
 from mmkd.hooks import TeacherEvaluationHook
 from mmkd.pairing.writing.own_data import Data
+from mmkd.pairing.writing.unlabeled_data import Unlabeled
 from mmkd.storage.latest_checkpoint import latest_checkpoint
 
 
@@ -73,6 +74,7 @@ def distill(
     teacher_checkpoint: str | Path | None = None,
     method: str | Sequence[str] | None = None,
     data: Data | None = None,
+    unlabeled: Unlabeled | None = None,
     epochs: int | None = None,
     image_size: int | Sequence[int] | None = None,
     batch_size: int | None = None,
@@ -115,6 +117,14 @@ def distill(
             images. For classifiers a folder with ``train/CLASS/...`` and ``val/CLASS/...``. Or name
             the files: ``dict(train=('train.json', 'images/'), val=('val.json', 'images/'))``, for
             classifiers ``dict(train='train/', val='val/')``. Default: the student config's data.
+        unlabeled: A folder of images without annotations, from which the student learns as well.
+            Each step adds a batch of them to the distillation losses. For a detector, the teacher's
+            confident boxes are their ground truth. Images that are in the training or validation
+            data are left out. Or ``dict(images=FOLDER, batch_size=8, score=0.3, weight=1.0,
+            classes=dict(TEACHER_NAME='student name'))``: images in a step (default: as many as
+            labeled ones), smallest score of a box, weight of the student's losses on these boxes,
+            and classes that differ in name. Classifiers take the first two. The student alone does
+            not use them.
         epochs: Number of epochs; the schedule is stretched to it, and a warm-up of iterations
             takes at most a tenth of the run. Default: the config's.
         image_size: Side of a square, or (height, width), for training and evaluation. Images whose

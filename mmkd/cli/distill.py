@@ -62,6 +62,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='no validation (default: without validation data, a tenth of the training images)',
     )
+    unlabeled = parser.add_argument_group('images without annotations')
+    unlabeled.add_argument(
+        '--unlabeled',
+        metavar='DIR',
+        help='learn from these images as well, as the teacher sees them',
+    )
+    unlabeled.add_argument(
+        '--unlabeled-options',
+        nargs='+',
+        action=ConfigOptions,
+        metavar='KEY=VALUE',
+        help='batch_size=8; for detectors score=0.3 (smallest score of a box), weight=1.0 (of the '
+        "losses on these boxes), classes.NAME=name (teacher's and student's)",
+    )
     parser.add_argument('--epochs', type=int, help='the schedule is stretched to them')
     parser.add_argument(
         '--image-size', type=int, nargs='+', metavar='SIDE', help='side of a square, or H W'
@@ -105,6 +119,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error('expected --ann and --img, or --data, not both')
     if args.no_val and (args.val_ann or not (args.ann or args.data)):
         parser.error('--no-val: expected --data or --ann without --val-ann')
+    if args.unlabeled_options and not args.unlabeled:
+        parser.error('--unlabeled-options: expected --unlabeled beside it')
     if args.work_dir.exists() and not args.work_dir.is_dir():
         parser.error(f'--work-dir: expected a folder, got the file {args.work_dir}')
     if args.seeds and len({*args.seeds}) < len(args.seeds):
@@ -123,6 +139,9 @@ def arguments_of(args: argparse.Namespace) -> dict[str, Any]:
             data['val'] = (args.val_ann, args.val_img)
     if args.no_val:
         data = dict(data if args.ann else dict(root=args.data), val=None)
+    unlabeled: Any = args.unlabeled
+    if args.unlabeled_options:
+        unlabeled = dict(_nested(args.unlabeled_options), images=unlabeled)
     size = args.image_size
     same = ['teacher', 'student', 'teacher_checkpoint', 'epochs', 'batch_size', 'work_dir', 'amp']
     same += ['auto_scale_lr', 'seeds', 'baseline', 'resume', 'tensorboard', 'launcher']
@@ -130,6 +149,7 @@ def arguments_of(args: argparse.Namespace) -> dict[str, Any]:
         **{name: getattr(args, name) for name in same},
         method=args.method[0] if args.method and len(args.method) == 1 else args.method,
         data=data,
+        unlabeled=unlabeled,
         image_size=size[0] if size and len(size) == 1 else size,
         method_options=_nested(args.method_options or {}),
         options=args.cfg_options,

@@ -5,6 +5,7 @@ from mmkd.datasets.cifar100 import CIFAR100Dataset
 from mmkd.datasets.in_memory import InMemoryDataset, pass_batch_on
 from mmkd.datasets.samplers import CURSampler, SURSampler
 from mmkd.datasets.stl10 import STL10Dataset
+from mmkd.datasets.unlabeled_images import UnlabeledImages
 
 __all__ = [
     'CIFAR10Dataset',
@@ -13,5 +14,6 @@ __all__ = [
     'InMemoryDataset',
     'STL10Dataset',
     'SURSampler',
+    'UnlabeledImages',
     'pass_batch_on',
 ]

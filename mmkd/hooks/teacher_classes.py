@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmkd.datasets.class_names import plain_name
 from mmkd.datasets.train_and_val import classes_of, different_label
 from mmkd.models.heads import classifying_heads
 from mmkd.models.model_wrapper import unwrap_model
@@ -43,18 +44,13 @@ def teacher_problems(runner: Runner, dataset: Any) -> Iterator[str]:
 
 def _difference(teacher: Sequence[str], data: Sequence[str]) -> str:
     """The first label that means different classes; empty if there is none."""
-    first, second = [[_plain(name) for name in names] for names in (teacher, data)]
+    first, second = [[plain_name(name) for name in names] for names in (teacher, data)]
     label = different_label(first, second)
     if label is None and not _are_codes(first) and not _are_codes(second):
         label = next((i for i, name in enumerate(first) if name != second[i]), None)
     if label is None:
         return ''
     return f"label {label} is {teacher[label]!r} in the teacher's checkpoint and {data[label]!r}"
-
-
-def _plain(name: str) -> str:
-    """A name without what is written differently: case, spaces, and further names."""
-    return ' '.join(name.split(',')[0].lower().replace('_', ' ').replace('-', ' ').split())
 
 
 def _are_codes(names: Sequence[str]) -> bool:
