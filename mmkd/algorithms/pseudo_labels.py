@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from mmrazor.models.utils import add_prefix
 from torch import Tensor
 
-from mmkd.functional.checks import check_non_negative
+from mmkd.functional.checks import check_non_negative, is_score
 from mmkd.teachers import FrozenTeacher
 
 SMALLEST = 1.0  # pixels; a thinner box has no area to learn from
@@ -34,7 +34,7 @@ class PseudoLabels:
     def __init__(
         self, score: float = 0.3, weight: float = 1.0, labels: Mapping[int, int] | None = None
     ) -> None:
-        if not 0 < score < 1:
+        if not is_score(score):
             raise ValueError(f'pseudo_labels.score: expected a score in (0, 1), got {score!r}')
         check_non_negative('pseudo_labels.weight', weight)
         self.score, self.weight = score, weight

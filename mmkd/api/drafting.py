@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -20,7 +20,8 @@ from mmkd.api.run_settings import (
 from mmkd.api.sources import Files, Source, model_settings, plain_settings
 from mmkd.models.heads import classifying_heads
 from mmkd.pairing import default_size, trace
-from mmkd.pairing.inspection.head_classes import classes_of, edge_bins_of
+from mmkd.pairing.inspection.class_names_of import class_names_of, same_classes
+from mmkd.pairing.inspection.head_classes import classes_of
 from mmkd.pairing.inspection.model_kind import has_masks, is_classifier
 from mmkd.pairing.inspection.trace import Size
 from mmkd.pairing.methods import Method, Pair
@@ -37,9 +38,8 @@ from mmkd.pairing.writing.schedule import (
     plain_hooks,
 )
 from mmkd.pairing.writing.settings import Settings, merge
-from mmkd.pairing.writing.unlabeled_data import class_names, label_settings, unlabeled_data
-from mmkd.storage.checkpoint import class_names as checkpoint_classes
-from mmkd.storage.checkpoint import read_checkpoint
+from mmkd.pairing.writing.unlabeled_data import label_settings, unlabeled_data
+from mmkd.storage.checkpoint import class_names, read_checkpoint
 
 Decisions = list[tuple[str, str]]
 
@@ -169,9 +169,12 @@ def finish_distillation(
     model = model_settings(student, teacher, draft.files, teacher_checkpoint, draft.own.classes)
     merge(model, given_model)
     built = [student.build(model['architecture']), teacher.build(model['teacher'])]
-    reason = _why_teacher_is_not_evaluated(
-        {**draft.base, **draft.settings, **draft.given}, student, teacher, built
+    names = _ClassNames(
+        student=draft.own.classes or class_names_of(draft.base, _head_classes(built[0])),
+        teacher=_classes_of_teacher(teacher, teacher_checkpoint, _head_classes(built[1])),
     )
+    cfg = {**draft.base, **draft.settings, **draft.given}
+    reason, labels = _evaluation_of_teacher(cfg, student, teacher, built, names)
     if reason and evaluate_teacher:
         draft.decisions.append(('evaluation', reason))
     merge(
@@ -179,17 +182,16 @@ def finish_distillation(
         runtime_settings(
             draft.base,
             changed_hooks=draft.hooks,
-            evaluate_teacher=evaluate_teacher and not reason,
+            evaluate_teacher=evaluate_teacher and (not reason or labels is not None),
+            labels=labels,
         ),
     )
     if unlabeled is not None:
-        pseudo = _add_unlabeled(draft, unlabeled, teacher, teacher_checkpoint, built)
-        model['pseudo_labels'] = pseudo
+        model['pseudo_labels'] = _add_unlabeled(draft, unlabeled, names, built)
     merge(draft.settings, draft.given)
     calls = [trace(each, default_size(draft.base, draft.size)) for each in built]
     classes = classes_of(built[0]), classes_of(built[1])
-    bins = edge_bins_of(built[0]), edge_bins_of(built[1])
-    fitted = fit(Pair(calls[0], calls[1], classes, bins))
+    fitted = fit(Pair(calls[0], calls[1], classes, _labels_of_teacher(names, built)))
     distiller = copy.deepcopy(fitted.distiller)
     set_options(distiller['losses'], method_options)
     merge(distiller, given_distiller)
@@ -198,12 +200,41 @@ def finish_distillation(
     return fitted.decisions
 
 
+class _ClassNames(NamedTuple):
+    """Names of the classes of both models; none where they are not known."""
+
+    student: Sequence[str]
+    teacher: Sequence[str]
+
+
+def _head_classes(model: nn.Module) -> int | None:
+    classes = classes_of(model)
+    return None if classes is None else classes.number
+
+
+def _classes_of_teacher(
+    teacher: Source, checkpoint: str | Path | None, count: int | None
+) -> Sequence[str]:
+    """Names of the teacher's classes: those of its checkpoint, if it is here and has any."""
+    names = None
+    if checkpoint is not None and Path(checkpoint).is_file():
+        names = class_names(read_checkpoint(str(checkpoint)))
+    return class_names_of(teacher.config, count) if names is None else names
+
+
+def _labels_of_teacher(names: _ClassNames, built: Sequence[nn.Module]) -> tuple[int, ...] | None:
+    """The teacher's label of each of the student's classes, if it has more and all have names."""
+    counts = [_head_classes(model) for model in built]
+    if counts[0] == counts[1] or counts != [len(names.student), len(names.teacher)]:
+        return None
+    label_of = {own: label for label, own in same_classes(names.student, names.teacher).items()}
+    if len(label_of) < len(names.student):
+        return None
+    return tuple(label_of[own] for own in range(len(names.student)))
+
+
 def _add_unlabeled(
-    draft: Draft,
-    options: Mapping[str, Any],
-    teacher: Source,
-    checkpoint: str | Path | None,
-    built: Sequence[nn.Module],
+    draft: Draft, options: Mapping[str, Any], names: _ClassNames, built: Sequence[nn.Module]
 ) -> Settings:
     """Add unlabeled images to a draft. Returns what the algorithm does with them."""
     data = unlabeled_data(draft.base, draft.settings, options, draft.work_dir, draft.files.content)
@@ -214,42 +245,40 @@ def _add_unlabeled(
     if is_classifier(draft.base):
         draft.decisions.append(('unlabeled', 'for the distillation losses alone'))
         return dict(weight=0.0)
-    classes = [classes_of(model) for model in built]
-    settings, text = label_settings(
-        options,
-        student=draft.own.classes or class_names(draft.base),
-        teacher=_classes_of_teacher(teacher, checkpoint),
-        counts=(classes[0] and classes[0].number, classes[1] and classes[1].number),
-    )
+    counts = _head_classes(built[0]), _head_classes(built[1])
+    settings, text = label_settings(options, names.student, names.teacher, counts)
     draft.decisions.append(('labels', text))
     return settings
 
 
-def _classes_of_teacher(teacher: Source, checkpoint: str | Path | None) -> Sequence[str]:
-    """Names of the teacher's classes: those of its checkpoint, if it is here and has any."""
-    if checkpoint is not None and Path(checkpoint).is_file():
-        names = checkpoint_classes(read_checkpoint(str(checkpoint)))
-        if names is not None:
-            return names
-    return class_names(teacher.config)
-
-
-def _why_teacher_is_not_evaluated(
+def _evaluation_of_teacher(
     cfg: Mapping[str, Any],
     student_source: Source,
     teacher_source: Source,
     built: Sequence[nn.Module],
-) -> str:
-    """Why the teacher cannot be evaluated as the student is; empty if it can."""
+    names: _ClassNames,
+) -> tuple[str, dict[int, int] | None]:
+    """How the teacher is evaluated.
+
+    Returns:
+        What differs from the student's evaluation, and the label of the data for each of the
+        teacher's labels. Without labels, a teacher that differs cannot be evaluated.
+    """
     if cfg.get('val_dataloader') is None:
-        return 'none, as there is no validation data'
-    student, teacher = (_class_counts(model) for model in built)
-    if student != teacher:
-        found = [', '.join(map(str, sorted(each))) or 'no' for each in (teacher, student)]
-        return f'the student alone: the teacher has {found[0]} classes, the data {found[1]}'
+        return 'none, as there is no validation data', None
     if has_masks(student_source.config) and not has_masks(teacher_source.config):
-        return 'the student alone: the teacher predicts no masks'
-    return ''
+        return 'the student alone: the teacher predicts no masks', None
+    student, teacher = (_class_counts(model) for model in built)
+    if student == teacher:
+        return '', None
+    found = [', '.join(map(str, sorted(each))) or 'no' for each in (teacher, student)]
+    differ = f'the teacher has {found[0]} classes, the data {found[1]}'
+    # A classifier chooses among all of its classes, also those that the data lacks.
+    is_detector = not is_classifier(student_source.config)
+    labels = same_classes(names.student, names.teacher) if is_detector else {}
+    if {*labels.values()} != {*range(len(names.student))} or not labels:
+        return f'the student alone: {differ}', None
+    return f'{differ}; of the teacher, those of the same names count', labels
 
 
 def _class_counts(model: nn.Module) -> set[Any]:

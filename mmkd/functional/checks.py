@@ -52,6 +52,11 @@ def check_non_negative(name: str, value: float) -> None:
         raise ValueError(f'{name}: expected a finite number >= 0, got {value!r}')
 
 
+def is_score(value: object) -> bool:
+    """Return whether a value is a number between 0 and 1, without them."""
+    return isinstance(value, Real) and 0 < value < 1
+
+
 def check_positive_int(name: str, value: int) -> None:
     """Raise ValueError, naming ``name``, unless ``value`` is an integer >= 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:

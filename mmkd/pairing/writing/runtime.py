@@ -1,6 +1,6 @@
 """Settings of a distillation beside data, models and schedule."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -18,6 +18,7 @@ def runtime_settings(
     changed_hooks: Sequence[dict] | None = None,
     evaluate_teacher: bool = False,
     has_teacher: bool = True,
+    labels: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
     """Return settings that add mmkd's hooks to a config, unless it has them.
 
@@ -26,6 +27,7 @@ def runtime_settings(
         changed_hooks: Custom hooks in place of the config's.
         evaluate_teacher: Also add the hook that evaluates the teacher.
         has_teacher: Also add the hook that watches the losses of a distillation.
+        labels: The label of the data for each of the teacher's labels, if they differ.
     """
     settings: dict[str, Any] = {}
     if 'custom_imports' not in cfg:
@@ -54,7 +56,7 @@ def runtime_settings(
         kept = [*changed_hooks]
     added: list[Any] = []
     if evaluate_teacher and TEACHER_HOOK not in known:
-        added = [dict(type=TEACHER_HOOK)]
+        added = [dict(type=TEACHER_HOOK, **({} if labels is None else dict(labels=labels)))]
     if added or changed_hooks is not None:
         settings['custom_hooks'] = kept + added
     return settings

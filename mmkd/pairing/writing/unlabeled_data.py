@@ -12,14 +12,13 @@ from mmengine.config import Config
 
 from mmkd.checking.close_names import did_you_mean
 from mmkd.datasets.annotations.coco_file import read_coco
-from mmkd.datasets.class_names import plain_name
 from mmkd.datasets.unlabeled_images import EXTENSIONS, image_files
-from mmkd.functional.checks import check_non_negative, check_positive_int
+from mmkd.functional.checks import check_non_negative, check_positive_int, is_score
+from mmkd.pairing.inspection.class_names_of import same_classes
 from mmkd.pairing.inspection.image_size import pipelines_of
 from mmkd.pairing.inspection.model_kind import has_masks, is_classifier
 from mmkd.pairing.writing.config_text import Expression
 from mmkd.pairing.writing.settings import Settings, without_scope
-from mmkd.registry import DATASETS
 
 # A folder of images, or dict(images=FOLDER, score=..., weight=..., batch_size=..., classes=...).
 Unlabeled = str | os.PathLike | Mapping[str, Any]
@@ -74,7 +73,7 @@ def read_unlabeled(cfg: Config, given: Unlabeled) -> dict[str, Any]:
         check_positive_int('unlabeled.batch_size', options['batch_size'])
     if 'weight' in options:
         check_non_negative('unlabeled.weight', options['weight'])
-    if 'score' in options and not 0 < options['score'] < 1:
+    if 'score' in options and not is_score(options['score']):
         raise ValueError(f'unlabeled.score: expected a score in (0, 1), got {options["score"]!r}')
     if not isinstance(options.get('classes', {}), Mapping):
         raise TypeError(
@@ -185,15 +184,9 @@ def label_settings(
     settings = {key: options[key] for key in ('score', 'weight') if key in options}
     if options.get('weight') == 0:
         return settings, 'for features alone, as the weight of the labels is 0'
-    student, teacher = [
-        names if count in (None, len(names)) else ()
-        for names, count in zip((student, teacher), counts, strict=True)
-    ]
-    pairs = {}
-    if student and teacher:
-        pairs = _pairs(student, teacher, options.get('classes', {}))
-        settings['labels'] = {teacher.index(a): student.index(b) for a, b in pairs.items()}
-    elif counts[0] != counts[1] or options.get('classes'):
+    if not student or not teacher:
+        if counts[0] == counts[1] and not options.get('classes'):
+            return settings, f"the teacher's boxes of its {counts[1]} classes"
         who = 'student' if teacher else 'teacher'
         raise ValueError(
             f'unlabeled: expected the names of the classes in the config of the {who}, as they '
@@ -201,55 +194,22 @@ def label_settings(
             'student; set metainfo=dict(classes=...) of its training data, or weight=0 to compare '
             'features alone'
         )
-    if not pairs:
-        return settings, f"the teacher's boxes of its {counts[1]} classes"
-    renamed = [a if a == b else f'{a} -> {b}' for a, b in pairs.items()]
-    shown = ', '.join(renamed[:5]) + (', ...' if len(renamed) > 5 else '')
-    rest = len(teacher) - len(pairs)
-    return settings, f"the teacher's boxes of {shown}" + (
-        f'; those of {rest} other classes are left out' if rest else ''
-    )
-
-
-def class_names(cfg: Config) -> tuple[str, ...]:
-    """Return the names of the classes that a config trains on; none if it does not say."""
-    dataset: Any = cfg.get('train_dataloader') or {}
-    while isinstance(dataset.get('dataset'), Mapping):
-        dataset = dataset['dataset']
-    names = (dataset.get('metainfo') or {}).get('classes')
-    if names is None and isinstance(dataset.get('type'), str):
-        with DATASETS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
-            names = getattr(registry.get(dataset['type']), 'METAINFO', {}).get('classes')
-    return () if names is None or isinstance(names, str) else tuple(names)
-
-
-def _pairs(
-    student: Sequence[str], teacher: Sequence[str], given: Mapping[str, str]
-) -> dict[str, str]:
-    """Name of the student's class for each of the teacher's that is one of them."""
-    for name, known, who in (
-        *((name, teacher, 'teacher') for name in given),
-        *((name, student, 'student') for name in given.values()),
-    ):
-        if name not in known:
-            raise ValueError(
-                f'unlabeled.classes: expected classes of the {who}, got {name!r}'
-                f'{did_you_mean(str(name), known)}'
-            )
-    plain = {plain_name(name): name for name in student}
-    pairs = {
-        name: given.get(name, plain.get(plain_name(name), ''))
-        for name in teacher
-        if name in given or plain_name(name) in plain
-    }
-    if missing := [name for name in student if name not in pairs.values()]:
+    given = options.get('classes', {})
+    labels = same_classes(student, teacher, given)
+    if missing := [name for label, name in enumerate(student) if label not in labels.values()]:
         raise ValueError(
             f'unlabeled: expected a teacher that knows the classes {missing} of the data, whose '
             f'objects would be background otherwise, got one of {len(teacher)} other classes'
             f'{did_you_mean(missing[0], teacher)}; name those that are the same: '
             "classes=dict(TEACHER_NAME='student name'), or set weight=0 to compare features alone"
         )
-    return pairs
+    settings['labels'] = labels
+    pairs = [(teacher[first], student[second]) for first, second in labels.items()]
+    shown = ', '.join(a if a == b else f'{a} -> {b}' for a, b in pairs[:5])
+    rest = len(teacher) - len(pairs)
+    return settings, f"the teacher's boxes of {shown}" + (', ...' if len(pairs) > 5 else '') + (
+        f'; those of {rest} other classes are left out' if rest else ''
+    )
 
 
 def _counts(kinds: Mapping[str, int]) -> str:
