@@ -1,7 +1,8 @@
 """mmkd: knowledge distillation for MMDetection and MMPretrain.
 
 :func:`mmkd.distill` trains a student with its teacher, :func:`mmkd.plan` decides and writes the
-config alone, and :func:`mmkd.export` writes the student as a plain model.
+config alone, :func:`mmkd.export` writes the student as a plain model, and :func:`mmkd.report`
+compares finished runs on one page.
 
 ``import mmkd`` only makes the frozen OpenMMLab releases run on the installed PyTorch (see
 :mod:`mmkd.compat`). The functions above are imported at their first use, so ``mmkd.functional``
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from mmkd.api.planning import Plan, plan
     from mmkd.api.training import Result, distill
     from mmkd.exporting import export
+    from mmkd.reporting import report
 
 compat.apply()
 
-__all__ = ['Plan', 'Result', '__version__', 'distill', 'export', 'plan']
+__all__ = ['Plan', 'Result', '__version__', 'distill', 'export', 'plan', 'report']
 
 _HOMES = dict(
     Plan='mmkd.api.planning',
@@ -29,6 +31,7 @@ _HOMES = dict(
     distill='mmkd.api.training',
     export='mmkd.exporting',
     plan='mmkd.api.planning',
+    report='mmkd.reporting',
 )
 
 

@@ -1,10 +1,13 @@
 """Early warnings of a distillation that goes wrong, each with what to try."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
@@ -13,13 +16,36 @@ from mmkd.functional.checks import check_positive, check_positive_int
 from mmkd.hooks.distilling_model import distilling_model
 from mmkd.hooks.teacher_evaluation import TeacherEvaluationHook
 from mmkd.registry import HOOKS
+from mmkd.storage.atomic_write import write_atomically
 
+FILE = 'advice.json'
 # A loss that is left with more than this share of its first value has not fallen.
 FALLEN = 0.98
 # Windows after which a loss should have fallen.
 WINDOWS = 3
 # Metrics in percent; all others are shares.
 PERCENT = 'accuracy/'
+
+
+def read_advice(work_dir: str | Path) -> list[dict[str, Any]]:
+    """Return what the hook said in a run: ``kind``, ``text``, ``epoch`` and ``iteration`` of each.
+
+    Args:
+        work_dir: Work directory of the run.
+
+    Returns:
+        The warnings in their order; none if there is no ``advice.json``, or it is damaged.
+    """
+    try:
+        given = json.loads(Path(work_dir, FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    keys = {'kind': str, 'text': str, 'epoch': int, 'iteration': int}
+    return [
+        each
+        for each in (given if isinstance(given, list) else [])
+        if isinstance(each, dict) and all(isinstance(each.get(k), t) for k, t in keys.items())
+    ]
 
 
 @HOOKS.register_module()
@@ -34,8 +60,8 @@ class AdviceHook(Hook):
     - a distillation loss has not fallen after three windows of iterations;
     - the student is still at 0 in its first evaluation.
 
-    Each warning says what to try. The run goes on. Each window costs a few
-    device syncs.
+    Each warning says what to try, and stands in ``advice.json`` of the work directory, which
+    :func:`mmkd.report` shows. The run goes on. Each window costs a few device syncs.
 
     Args:
         window: Iterations over which losses are averaged. Default: 100.
@@ -57,10 +83,14 @@ class AdviceHook(Hook):
         check_positive('dominance', dominance)
         check_positive('weak', weak)
         self.window, self.dominance, self.weak = window, dominance, weak
-        self.given: set[str] = set()
+        self.given: list[dict[str, Any]] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Judge the teacher before the first step."""
+        """Judge the teacher before the first step. A resumed run keeps what was said before."""
+        earlier = read_advice(runner.work_dir) if runner.iter > 0 else []
+        self.given = [each for each in earlier if each['iteration'] <= runner.iter]
+        if is_main_process():
+            _write(self.given, runner)
         self.model = distilling_model(runner, self)
         self._begin_window()
         # Losses of the first window; a resumed run cannot know them.
@@ -151,9 +181,22 @@ class AdviceHook(Hook):
                 )
 
     def _advise(self, runner: Runner, kind: str, text: str) -> None:
-        if kind not in self.given:
-            self.given.add(kind)
-            runner.logger.warning(f'advice: {text}')
+        if any(each['kind'] == kind for each in self.given):
+            return
+        runner.logger.warning(f'advice: {text}')
+        where = dict(epoch=runner.epoch, iteration=runner.iter)
+        self.given.append(dict(kind=kind, text=text, **where))
+        if is_main_process():
+            _write(self.given, runner)
+
+
+def _write(given: list[dict[str, Any]], runner: Runner) -> None:
+    """Write the file; a run to which nothing was said has none."""
+    path = Path(runner.work_dir, FILE)
+    if given:
+        write_atomically(f'{json.dumps(given, indent=2)}\n'.encode(), path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _teachers(runner: Runner) -> dict[str, dict[str, float]]:
