@@ -38,6 +38,7 @@ def test_wheel_carries_every_config_and_tool(wheel, repo):
     assert expected <= names
     assert 'mmkd/.mim/model-index.yml' in names
     assert 'mmkd/py.typed' in names
+    assert {f'mmkd/reporting/template/report.{kind}' for kind in ('html', 'css', 'js')} <= names
 
 
 def test_wheel_has_the_console_command(wheel):

@@ -1,7 +1,7 @@
 """Train a teacher, a student alone and a student with PCKA on scenes of digits, and compare them.
 
 The two students train side by side with the same budget. Finished runs are kept. The demo writes
-results.json, results.md, curves.png and detections.png into the work directory.
+results.json, results.md, report.html, curves.png and detections.png into the work directory.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from mmkd.cli.experiments import checkpoint_of, save_results, train_all, write_c
 from mmkd.exporting import student_config, student_state_dict
 from mmkd.models.building import build_model
 from mmkd.registry import DATASETS
+from mmkd.reporting import report
 from mmkd.storage.checkpoint import load_all, read_state_dict
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
@@ -133,7 +134,9 @@ def main() -> None:
     draw({'teacher': args.work_dir / 'teacher', **folders}, args.work_dir / 'detections.png')
     seconds = round(time.perf_counter() - start)
     save_results(rows, args.work_dir, 'AP', seeds=args.seeds, quick=args.quick, seconds=seconds)
-    for name in ('results.md', 'results.json', 'curves.png', 'detections.png'):
+    seeds = [args.work_dir / f'seed{seed}' for seed in args.seeds]
+    page = report(args.work_dir / 'teacher', *seeds, out=args.work_dir / 'report.html')
+    for name in ('results.md', 'results.json', 'curves.png', 'detections.png', page.name):
         print(args.work_dir / name)
 
 

@@ -1,7 +1,8 @@
 """Compare all methods and the common baselines on the embedded handwritten digits.
 
 The teacher trains on all training digits. The students train on a few of them, alone and with each
-method. Finished runs are kept. The demo writes results.json and results.md into the work directory.
+method. Finished runs are kept. The demo writes results.json, results.md and report.html into the
+work directory.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import mmkd.registry  # noqa: F401
 from mmkd.analysis import read_run
 from mmkd.cli.command import CommandParser, run_command
 from mmkd.cli.experiments import checkpoint_of, save_results, train_all, work_dir_of, write_config
+from mmkd.reporting import report
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 TEACHER = CONFIGS / 'digits/resnet14_digits.py'
@@ -100,6 +102,8 @@ def main() -> None:
         rows.setdefault(method, []).append(columns(config))
     seconds = round(time.perf_counter() - start)
     save_results(rows, args.work_dir, 'top-1', seeds=args.seeds, seconds=seconds)
+    folders = [work_dir_of(config) for config in (teacher, *students.values())]
+    print(report(*folders, out=args.work_dir / 'report.html'))
 
 
 if __name__ == '__main__':

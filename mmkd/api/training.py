@@ -1,6 +1,7 @@
 """Distill a student: plan, train, export, compare."""
 
 import gc
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
+from mmengine.logging import print_log
 
 from mmkd.api.arguments import check_switches, checked_seeds
 from mmkd.api.comparing import compare
@@ -20,6 +22,7 @@ from mmkd.exporting import export
 from mmkd.hooks import TeacherEvaluationHook
 from mmkd.pairing.writing.own_data import Data
 from mmkd.pairing.writing.unlabeled_data import Unlabeled
+from mmkd.reporting import report as write_report
 from mmkd.storage.latest_checkpoint import latest_checkpoint
 
 
@@ -60,11 +63,14 @@ class Result(StudentRun):
         runs: All runs, also of the student alone.
         table: The runs as a Markdown table; empty without validation.
         findings: What each gain over the student alone shows, in a sentence.
+        report: The page about the runs (see :func:`mmkd.report`), in the folder of the first
+            student; None if it was not asked for, or could not be written.
     """
 
     runs: list[StudentRun] = field(repr=False)
     table: str = field(repr=False)
     findings: list[str] = field(repr=False)
+    report: Path | None = None
 
 
 def distill(
@@ -88,6 +94,7 @@ def distill(
     baseline: bool = False,
     resume: bool = False,
     tensorboard: bool = False,
+    report: bool = True,
     launcher: Launcher = 'none',
 ) -> Result:
     """Train a student with its teacher, and export it as a plain model.
@@ -146,6 +153,7 @@ def distill(
         baseline: Also train the student alone, on the same data, schedule and seeds.
         resume: Continue runs that were interrupted.
         tensorboard: Log for TensorBoard, too.
+        report: Write ``report.html`` at the end, which predicts the validation images once more.
         launcher: How the processes were started: ``'none'``, ``'pytorch'`` (torchrun), ``'slurm'``
             or ``'mpi'``. The first process writes and prints.
 
@@ -170,7 +178,7 @@ def distill(
         >>> result.metrics['student']['coco/bbox_mAP']  # doctest: +SKIP
     """
     arguments = dict(locals())
-    check_switches(baseline=baseline, resume=resume)
+    check_switches(baseline=baseline, resume=resume, report=arguments.pop('report'))
     _check_checkpoint(teacher_checkpoint)
     plans = plans_of(**arguments)
     joins = launcher != 'none' and not is_distributed()
@@ -196,7 +204,19 @@ def distill(
         print('', table, *findings, '', sep='\n')
     if joins:
         close_process_group()
-    return Result(**vars(first), runs=runs, table=table, findings=findings)
+    page = _report(runs, first.work_dir) if report and is_main_process() else None
+    return Result(**vars(first), runs=runs, table=table, findings=findings, report=page)
+
+
+def _report(runs: Sequence[StudentRun], folder: Path) -> Path | None:
+    """Write the report. The results stand, whatever goes wrong here."""
+    try:
+        path = write_report(*runs, out=folder / 'report.html')
+    except Exception as error:
+        print_log(f'report: not written: {error}', 'current', level=logging.WARNING)
+        return None
+    print(f'{"report":<10} {path}')
+    return path
 
 
 def plans_of(

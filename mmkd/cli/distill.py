@@ -93,6 +93,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--resume', action='store_true', help='continue the runs that were interrupted'
     )
     parser.add_argument('--tensorboard', action='store_true', help='log for TensorBoard, too')
+    parser.add_argument(
+        '--no-report', action='store_true', help='do not write report.html at the end'
+    )
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs'), help='of the config')
     parser.add_argument(
         '--dry-run',
@@ -174,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     arguments = arguments_of(args)
     if not args.dry_run:
-        mmkd.distill(**arguments)
+        mmkd.distill(**arguments, report=not args.no_report)
         return
     from mmkd.api.arguments import checked_seeds
     from mmkd.api.training import plans_of

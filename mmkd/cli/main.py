@@ -12,6 +12,7 @@ COMMANDS = {
     'distill': ('distill', 'distill a student from a teacher; writes the config for you'),
     'train': ('train', 'train the config of a distillation, or of a plain model'),
     'test': ('test', 'evaluate the student of a config with a checkpoint'),
+    'report': ('report', 'compare finished runs on one HTML page'),
     'inspect': ('inspect_pair', 'show modules, shapes and strides of teacher and student'),
     'export': ('export_student', 'write the student of a run as a plain checkpoint'),
     'print-config': ('print_config', 'print a config with all that it inherits'),

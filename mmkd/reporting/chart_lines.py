@@ -12,6 +12,7 @@ from mmkd.reporting.run_log import number
 Point = tuple[float, float]
 # A line has at most this many points; each is the mean of what it stands for.
 POINTS = 150
+TOTAL = 'total loss'
 # Size of a chart in the units of its SVG, and the places of its axes.
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 34
@@ -84,16 +85,14 @@ def loss_charts(groups: Sequence[Group]) -> list[Chart]:
     names: dict[str, None] = {}
     for run in _runs(groups):
         for row in run.log.train:
-            names |= dict.fromkeys(_plain(name) for name in row if 'loss' in name)
-    order = sorted(names, key=lambda name: (name != 'loss', name.startswith('distill.')))
-    charts = [
-        chart_of(
-            'total loss' if name == 'loss' else name,
-            'iteration',
-            [Line(g.name, _values(run, name), name_of(g, run)) for g in groups for run in g.runs],
-        )
-        for name in order
-    ]
+            names |= dict.fromkeys(_losses(row))
+    order = sorted(names, key=lambda name: (name != TOTAL, name.startswith('distill.')))
+    charts = []
+    for name in order:
+        lines = [
+            Line(g.name, _values(run, name), name_of(g, run)) for g in groups for run in g.runs
+        ]
+        charts.append(chart_of(name, 'iteration', lines))
     return [chart for chart in charts if chart is not None]
 
 
@@ -132,17 +131,21 @@ def _results(row: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in row.items() if name != 'step'}
 
 
-def _plain(name: str) -> str:
-    return name.removeprefix('student.')
+def _losses(row: dict[str, float]) -> dict[str, float]:
+    """The losses of a logged step by the names of their charts."""
+    found = {
+        name.removeprefix('student.'): value
+        for name, value in row.items()
+        if 'loss' in name and name != 'loss'
+    }
+    if 'loss' in found or not found:  # a classifier's only loss is called `loss`
+        found['task loss'] = found.pop('loss', row['loss'])
+    return {TOTAL: row['loss'], **found}
 
 
 def _values(run: RunFolder, name: str) -> list[Point]:
-    return [
-        (row['step'], value)
-        for row in run.log.train
-        for key, value in row.items()
-        if 'loss' in key and _plain(key) == name
-    ]
+    rows = [(row['step'], _losses(row)) for row in run.log.train]
+    return [(step, row[name]) for step, row in rows if name in row]
 
 
 def chart_of(title: str, x_label: str, lines: Sequence[Line]) -> Chart | None:

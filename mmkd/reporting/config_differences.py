@@ -103,7 +103,10 @@ def facts(groups: Sequence[Group]) -> list[tuple[str, str]]:
 
 def _model(config: Mapping[str, Any]) -> str:
     backbone = (config.get('backbone') or {}).get('type')
-    parts = [config.get('cfg_path') or config.get('type'), None if 'cfg_path' in config else backbone]
+    parts = [
+        config.get('cfg_path') or config.get('type'),
+        None if 'cfg_path' in config else backbone,
+    ]
     return ', '.join(str(part) for part in parts if part)  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from mmkd.reporting.predicted_figures import (
     class_rows,
     confusion_matrices,
     confusions,
+    disagreements,
     precision_recall,
     predict_all,
 )
@@ -81,6 +82,7 @@ def build_content(runs: Sequence[RunFolder], predictions: bool) -> Content:
     predicted = predict_all(groups, missing) if predictions else []
     if not predictions:
         missing.append('pictures, classes and confusions: left out (--no-predictions)')
+    missing += disagreements(predicted, verdict.metric)
     classes = class_rows(predicted, alone, verdict.best)
     content.precision_recall = precision_recall(predicted)
     matrices = confusion_matrices(predicted)
@@ -233,7 +235,7 @@ def _named(one: str, many: str, gains: Sequence[tuple[str, float]]) -> list[str]
     for verb, sign in (('gained', 1), ('lost', -1)):
         some = [each for each in ordered[::sign] if sign * each[1] > LEVEL]
         if some:
-            named = ', '.join(f'{name} {gain:+.1f}' for name, gain in some[:NAMED])
+            named = ', '.join(f'{name} ({gain:+.1f})' for name, gain in some[:NAMED])
             count = f'{len(some)} of {len(gains)} {many if len(gains) > 1 else one}'
             sentences.append(f'{count} {verb}{", most" if len(some) > NAMED else ""}: {named}.')
     return sentences
@@ -247,7 +249,9 @@ def _next(groups: Sequence[Group], verdict: Verdict, alone: Group | None) -> lis
             seed = '' if run.seed is None else f', seed {run.seed}'
             texts = [each['text'] for each in run.advice]
             found |= dict.fromkeys(f'{group.name}{seed}: {text}.' for text in texts)
-    unfinished = [run for group in groups for run in group.runs if run.planned and not run.is_finished]
+    unfinished = [
+        run for group in groups for run in group.runs if run.planned and not run.is_finished
+    ]
     if unfinished:  # fmt: skip
         found[f'Continue what is not finished, with --resume: {unfinished[0].path}.'] = None
     taught = any(group.role == 'distilled' for group in groups)

@@ -35,7 +35,7 @@ def render(content: Content, json_name: str) -> str:
     folder = files(__package__) / 'template'
     template = environment.from_string((folder / 'report.html').read_text())
     chosen = chosen_classes(content.matrices) if content.matrices else []
-    return template.render(
+    page = template.render(
         content.facts,
         # The template's own style and script; all else is escaped.
         style=(folder / 'report.css').read_text(),
@@ -55,6 +55,7 @@ def render(content: Content, json_name: str) -> str:
             width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT, top=TOP, low=HEIGHT - BOTTOM
         ),
     )
+    return page.strip() + '\n'
 
 
 def _shown(content: Content) -> list[str]:

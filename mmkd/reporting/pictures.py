@@ -148,5 +148,3 @@ def _thumbnail(image: np.ndarray) -> tuple[dict[str, Any], float]:
 def _box(box: np.ndarray) -> dict[str, float]:
     left, top, right, bottom = (round(float(value), 1) for value in box)
     return dict(x=left, y=top, width=max(1, right - left), height=max(1, bottom - top))
-
-

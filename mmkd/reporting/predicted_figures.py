@@ -23,6 +23,8 @@ BACKGROUND = 'background'
 # A matrix of more classes shows those with the most confusions.
 MATRIX = 20
 CONFUSIONS = 12
+# Points between a checkpoint's score and the logged one that rounding cannot explain.
+AGREE = 0.5
 
 
 @dataclass(eq=False)
@@ -87,6 +89,23 @@ def _add(
         missing.append(f'{who}: no predictions ({reason})')
     else:
         predicted.found[seed], predicted.scores[seed] = found, scores
+
+
+def disagreements(predicted: Sequence[Predicted], metric: str) -> list[str]:
+    """Name the runs whose checkpoint scores otherwise than their last validation."""
+    found = []
+    for each in predicted:
+        runs = each.group.by_seed()
+        for seed, score in each.scores.items():
+            own = score.ap if isinstance(score, DetectionScores) else score.accuracy
+            logged = runs[seed].columns.get(metric) if seed in runs else None
+            if metric in ('AP', 'top-1') and logged is not None and abs(own - logged) > AGREE:
+                found.append(
+                    f'{runs[seed].path}: its checkpoint has {own:.1f} {metric} here, the last '
+                    f'validation of its log {logged:.1f}; the pictures and classes may be of '
+                    'another state or other data'
+                )
+    return found
 
 
 def class_rows(

@@ -20,6 +20,7 @@ from mmkd.checking.config_file import read_config
 from mmkd.exporting import student_state_dict
 from mmkd.models.building import build_model
 from mmkd.models.heads import classifying_heads
+from mmkd.pairing.inspection.class_names_of import class_names_of, same_classes
 from mmkd.registry import DATASETS
 from mmkd.reporting.predictions import (
     FILE,
@@ -207,19 +208,19 @@ def _detections(
     )
 
 
-def _in_classes(
-    data: Classes, teacher: FrozenTeacher, settings: Mapping[str, Any]
-) -> Predict:
+def _in_classes(data: Classes, teacher: FrozenTeacher, settings: Mapping[str, Any]) -> Predict:
     """The teacher's predictions with the labels of the data's classes."""
     heads = [head for _, head in classifying_heads(teacher.model)]
     count = heads[-1].num_classes if heads else len(data)
     if count == len(data):
         return teacher.predict
-    known = teacher.classes or _own_classes(settings)
-    names = {name.lower(): label for label, name in enumerate(known)}
-    labels = [names.get(name.lower()) for name in data]
-    if len(known) != count or None in labels:
+    path = settings.get('cfg_path')
+    own = read_config(path) if isinstance(path, str) else Config()
+    known = teacher.classes or class_names_of(own, count)
+    label_of = {own: label for label, own in same_classes(data, known).items()}
+    if len(known) != count or len(label_of) < len(data):
         raise ValueError(f'the teacher has {count} classes, not the {len(data)} of the data')
+    labels = [label_of[label] for label in range(len(data))]
     new_label = torch.full((count,), -1)
     new_label[labels] = torch.arange(len(data))
 
@@ -235,17 +236,3 @@ def _in_classes(
         return samples
 
     return predict
-
-
-def _own_classes(settings: Mapping[str, Any]) -> Classes:
-    """The classes of the data in the teacher's own config, without loading it."""
-    path = settings.get('cfg_path')
-    config = read_config(path) if isinstance(path, str) else Config()
-    dataset = (config.get('val_dataloader') or {}).get('dataset') or {}
-    while isinstance(dataset.get('dataset'), Mapping):
-        dataset = dataset['dataset']
-    named = (dataset.get('metainfo') or {}).get('classes')
-    if named is None and isinstance(dataset.get('type'), str):
-        with DATASETS.switch_scope_and_registry(config.get('default_scope')) as registry:
-            named = getattr(registry.get(dataset['type']), 'METAINFO', {}).get('classes')
-    return tuple(map(str, named or ()))

@@ -114,7 +114,12 @@ class RunFolder:
     @property
     def student(self) -> Config | None:
         """The config with the student in place of the distillation; None without a model."""
-        return student_config(self.config) if self.config is not None and self.model else None
+        if self.config is None or not self.model:
+            return None
+        plain = Config(student_config(self.config)._cfg_dict.to_dict())
+        if plain.get('data_preprocessor') is not None:  # the runner hands it to the model
+            plain.model.setdefault('data_preprocessor', plain.data_preprocessor)
+        return plain
 
     def _length(self, key: str) -> int | None:
         value = ((self.config or {}).get('train_cfg') or {}).get(key)

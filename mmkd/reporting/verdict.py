@@ -6,7 +6,7 @@ from statistics import mean
 from typing import Any, Literal
 
 from mmkd.analysis.summary_table import Gain, describe_gain, paired_gain, summarize
-from mmkd.reporting.run_groups import STUDENT, TEACHER, Group
+from mmkd.reporting.run_groups import TEACHER, Group
 
 # What a gain shows: it is there, it is a loss, either may be chance, one seed cannot tell, or there
 # is nothing to compare with.
@@ -70,7 +70,8 @@ def judge(groups: Sequence[Group]) -> Verdict:
     gains = {group.name: gain_of(group, alone, metric) for group in taught}
     best = max(taught, key=lambda group: gains[group.name].mean)
     gain = gains[best.name]
-    value = f'{abs(gain.mean):.1f} {metric}'
+    unit = metric if 'AP' in metric else f'points of {metric}'
+    value = f'{abs(gain.mean):.1f} {unit}'
     if round(gain.mean, 1) == 0:
         headline = f'{best.name} is level with the student alone in {metric}.'
     elif gain.mean > 0:
@@ -79,7 +80,7 @@ def judge(groups: Sequence[Group]) -> Verdict:
         headline = f'{best.name} is {value} behind the student alone.'
     unfinished = [run for group in (best, alone) for run in group.runs if not run.is_finished]
     if unfinished:
-        headline = f'Not final: {headline[0].lower()}{headline[1:]}' if headline else headline
+        headline = f'Not final: {headline}'
     return Verdict(_kind(gain), headline, _reason(gain), metric, best, gains)
 
 
@@ -139,6 +140,3 @@ def gap_closed(groups: Sequence[Group], verdict: Verdict) -> float | None:
         teacher['mean'] - alone[verdict.metric]['mean']
     )  # fmt: skip
     return 100 * verdict.gains[verdict.best.name].mean / gap if gap > 0 else None
-
-
-__all__ = ['STUDENT', 'TEACHER', 'Verdict', 'gain_of', 'gap_closed', 'judge', 'sentences']
