@@ -5,6 +5,7 @@ from mmkd.connectors.linear_embed import LinearEmbed
 from mmkd.connectors.masked_tokens import MaskedTokenGeneration, TokenProjection
 from mmkd.connectors.mean_probabilities import MeanProbabilities
 from mmkd.connectors.projection_mlp import ProjectionMLP
+from mmkd.connectors.select_classes import SelectClasses
 from mmkd.connectors.select_levels import SelectLevels
 from mmkd.connectors.standardized_logits import StandardizedLogits
 
@@ -14,6 +15,7 @@ __all__ = [
     'MaskedTokenGeneration',
     'MeanProbabilities',
     'ProjectionMLP',
+    'SelectClasses',
     'SelectLevels',
     'StandardizedLogits',
     'TokenProjection',

@@ -5,6 +5,7 @@ from mmkd.losses.cckd_loss import CCKDLoss
 from mmkd.losses.cmkd_loss import CMKDLoss
 from mmkd.losses.dlkd_loss import DLKDAlignLoss, DLKDCorrLoss, DLKDSupLoss
 from mmkd.losses.fkd_loss import FKDLoss
+from mmkd.losses.heads.dense_boxes_loss import DenseBoxesLoss
 from mmkd.losses.heads.ld_loss import LDLoss
 from mmkd.losses.heads.matched_queries_loss import MatchedQueriesLoss
 from mmkd.losses.heads.soft_focal_loss import SoftFocalLoss
@@ -23,6 +24,7 @@ __all__ = [
     'DLKDAlignLoss',
     'DLKDCorrLoss',
     'DLKDSupLoss',
+    'DenseBoxesLoss',
     'FCKALoss',
     'FKDLoss',
     'LCKALoss',

@@ -4,9 +4,9 @@ from torch import Tensor, nn
 
 from mmkd.functional.checks import check_non_negative, check_positive
 from mmkd.functional.localization import localization_divergence
-from mmkd.functional.numerics import upcast
 from mmkd.functional.saturation import saturating
 from mmkd.losses.base.level_loss import Levels
+from mmkd.losses.heads.confidence import check_min_score, confidence
 from mmkd.losses.heads.dense_rows import dense_rows
 from mmkd.registry import MODELS
 
@@ -45,19 +45,22 @@ class LDLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_positive('tau', tau)
-        if not 0 <= min_score < 1:
-            raise ValueError(f'min_score: expected a probability in [0, 1), got {min_score!r}')
+        check_min_score(min_score)
         check_non_negative('loss_weight', loss_weight)
         self.tau, self.min_score, self.loss_weight = tau, min_score, loss_weight
 
     @saturating
-    def forward(self, student: Levels, teacher: Levels, scores: Levels) -> Tensor:
+    def forward(
+        self, student: Levels, teacher: Levels, scores: Levels, objectness: Levels | None = None
+    ) -> Tensor:
         """Weighted mean of the divergence over the locations of all levels.
 
         Args:
             student: Logits of distances, one map (B, 4 * bins, H, W) a level.
             teacher: The same.
             scores: The teacher's class logits, one map (B, K, H, W) a level.
+            objectness: The teacher's logits of objectness, one map (B, 1, H, W) a level, for heads
+                whose scores are products.
 
         Returns:
             A scalar.
@@ -66,9 +69,8 @@ class LDLoss(nn.Module):
             TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
             ValueError: If levels are missing or maps do not fit each other.
         """
-        students, teachers, classes = dense_rows(student=student, teacher=teacher, scores=scores)
-        weights = upcast(classes.detach()).sigmoid().amax(-1)
-        weights = weights * (weights >= self.min_score)
+        students, teachers = dense_rows(student=student, teacher=teacher)
+        weights = confidence(scores, objectness, anchors=1, min_score=self.min_score)[:, 0]
         divergence = localization_divergence(
             _edges(students), _edges(teachers), weights, tau=self.tau
         )

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from mmkd.functional.checks import check_non_negative
+from mmkd.functional.joint_logits import joint_logits
 from mmkd.functional.saturation import saturating
 from mmkd.functional.soft_focal import check_beta, soft_focal
 from mmkd.losses.base.level_loss import Levels
@@ -42,19 +43,34 @@ class SoftFocalLoss(nn.Module):
         self.beta, self.loss_weight = beta, loss_weight
 
     @saturating
-    def forward(self, student: Levels, teacher: Levels) -> Tensor:
+    def forward(
+        self,
+        student: Levels,
+        teacher: Levels,
+        objectness: Levels | None = None,
+        teacher_objectness: Levels | None = None,
+    ) -> Tensor:
         """Loss over the locations of all levels.
 
         Args:
             student: Class logits, one map (B, K, H, W) a level.
-            teacher: The same.
+            teacher: The same. It gets no gradient.
+            objectness: The student's logits of objectness, one map (B, 1, H, W) a level. Scores are
+                then products, as in YOLOX. None compares the classes alone.
+            teacher_objectness: The teacher's; as the student's.
 
         Returns:
             A scalar.
 
         Raises:
             TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
-            ValueError: If levels or shapes differ.
+            ValueError: If levels or shapes differ, or only one side has objectness.
         """
         students, teachers = dense_rows(student=student, teacher=teacher)
+        if (objectness is None) != (teacher_objectness is None):
+            raise ValueError('objectness: expected that of both networks or of none, got one')
+        if objectness is not None and teacher_objectness is not None:
+            maps = dict(objectness=objectness, teacher_objectness=teacher_objectness)
+            objects = dense_rows(student=student, **maps)[1:]
+            students, teachers = map(joint_logits, (students, teachers), objects)
         return self.loss_weight * soft_focal(students, teachers, beta=self.beta)

@@ -6,15 +6,20 @@ from torch import nn
 
 
 class Classes(NamedTuple):
-    """The classes of a detector's head.
+    """The classes of a detector's head, and how it gives boxes.
 
     Attributes:
         number: Of objects.
         background: Whether a dense head has one more logit, for the background.
+        edge_bins: Distances to which a head of the GFL family gives probabilities, for each edge of
+            a box. None for heads that predict numbers.
+        kind: Name of the head's class.
     """
 
     number: int
     background: bool
+    edge_bins: int | None = None
+    kind: str = ''
 
 
 def classes_of(detector: nn.Module) -> Classes | None:
@@ -26,13 +31,12 @@ def classes_of(detector: nn.Module) -> Classes | None:
     number = getattr(head, 'num_classes', None)
     if number is None:
         return None
-    return Classes(number, getattr(head, 'cls_out_channels', number) > number)
-
-
-def edge_bins_of(detector: nn.Module) -> int | None:
-    """Return how many distances a head of the GFL family knows for each edge; None for others."""
-    head = getattr(detector, 'bbox_head', None)
-    return getattr(head, 'reg_max', 0) + 1 if hasattr(head, 'integral') else None
+    return Classes(
+        number,
+        background=getattr(head, 'cls_out_channels', number) > number,
+        edge_bins=getattr(head, 'reg_max', 0) + 1 if hasattr(head, 'integral') else None,
+        kind=type(head).__name__,
+    )
 
 
 def check_same_number(student: int, teacher: int, *, instead: str) -> None:

@@ -1,11 +1,12 @@
-"""The layers of dense heads that return class logits or box distributions."""
+"""The layers of dense heads that return class logits, objectness or boxes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from mmkd.pairing.inspection.head_classes import Classes, check_same_number
+from mmkd.pairing.inspection.head_classes import Classes
 from mmkd.pairing.inspection.pyramid import listed
 from mmkd.pairing.inspection.trace import Calls, Output
-from mmkd.pairing.methods.method import Config, Decisions, Pair, both
+from mmkd.pairing.methods.method import Config, Decisions, both
 
 FEATURE_METHODS = 'pcka or fkd, which compare features'
 
@@ -25,6 +26,9 @@ class Layer(NamedTuple):
         return f'{self.source}: {", ".join(map(str, self.levels))}'
 
 
+Layers = dict[str, Layer]  # by student and teacher
+
+
 def class_layer(calls: Calls, classes: Classes, who: str) -> Layer:
     """Return the layer of a dense head that computes class logits, A * K channels, on each level.
 
@@ -42,77 +46,79 @@ def class_layer(calls: Calls, classes: Classes, who: str) -> Layer:
             f'{who}: expected a head with logits of its {classes.number} classes alone (sigmoid), '
             f'got one with background beside them (softmax); use {FEATURE_METHODS}'
         )
-    fitting = [
-        Layer(source, outputs)
-        for source, outputs in _layers_of_head(calls).items()
-        if 'cls' in source and _are_class_maps(outputs, classes.number)
-    ]
-    if not fitting:
+    found = _find(calls, 'cls', classes.number)
+    if found is None:
         raise ValueError(
             f"{who}: expected in bbox_head a layer named '...cls...' that returns a map of "
             f'(anchors x {classes.number} classes) channels once a level, got none; use '
             f'{FEATURE_METHODS}'
         )
-    # The tower may have as many channels, but heads register it before the last layer.
-    return ([layer for layer in fitting if layer.source.endswith('cls')] or fitting)[-1]
+    return found
 
 
-def box_layer(calls: Calls, bins: int | None, who: str) -> Layer:
-    """Return the layer of a head of the GFL family that computes distributions of edges.
+def objectness_layer(calls: Calls, locations: Layer) -> Layer | None:
+    """Return the layer whose sigmoid is a factor of each score, as in YOLOX; None without one."""
+    found = _find(calls, 'obj', 1)
+    return found if found is not None and _strides(found) == _strides(locations) else None
+
+
+def box_layer(calls: Calls, classes: Classes, who: str) -> Layer:
+    """Return the layer that predicts boxes: four numbers or distributions for each anchor.
 
     Args:
         calls: What :func:`mmkd.pairing.inspection.trace` noted.
-        bins: Distances of each edge; None for other heads.
+        classes: Of the head.
         who: ``'student'`` or ``'teacher'``, for errors.
 
     Raises:
         ValueError: If there is no such layer.
     """
-    layer = _layers_of_head(calls).get('bbox_head.scales', ())
-    if bins is None or not layer or any(output.shape[1] != 4 * bins for output in layer):
+    channels = 4 * (classes.edge_bins or 1)
+    # The heads of GFL, FCOS and ATSS scale what their last layer returns.
+    scaled = layers_of_head(calls).get('bbox_head.scales', ())
+    if _are_maps(scaled, channels):
+        return Layer('bbox_head.scales', scaled)
+    found = _find(calls, 'reg', channels)
+    if found is None:
         raise ValueError(
-            f'{who}: expected a head that predicts the edges of a box as distributions (GFL, LD), '
-            f'got another; use {FEATURE_METHODS}'
+            f"{who}: expected in bbox_head a layer named '...reg...' that returns a map of "
+            f'(anchors x {channels}) channels once a level, got none; use {FEATURE_METHODS}'
         )
-    return Layer('bbox_head.scales', layer)
-
-
-def classes_of_both(pair: Pair) -> dict[str, Classes]:
-    """Return the classes of each box head.
-
-    Raises:
-        ValueError: If a model has none.
-    """
-    found = {}
-    for who, classes in zip(pair.sides, pair.classes, strict=True):
-        if classes is None:
-            raise ValueError(
-                f'{who}: expected a bbox_head with classes, got none; use {FEATURE_METHODS}'
-            )
-        found[who] = classes
     return found
 
 
-def same_classes(pair: Pair) -> dict[str, Classes]:
-    """Return the classes of each box head.
+def _find(calls: Calls, word: str, channels: int) -> Layer | None:
+    fitting = [
+        Layer(source, outputs)
+        for source, outputs in layers_of_head(calls).items()
+        if word in source and _are_maps(outputs, channels)
+    ]
+    # The tower may have as many channels, but heads register it before the last layer.
+    named = [layer for layer in fitting if layer.source.endswith(word)]
+    return named[-1] if named else fitting[-1] if fitting else None
 
-    Raises:
-        ValueError: If a model has none, or their numbers differ.
-    """
-    found = classes_of_both(pair)
-    student, teacher = (classes.number for classes in found.values())
-    check_same_number(student, teacher, instead=FEATURE_METHODS)
-    return found
+
+def _strides(layer: Layer) -> list[tuple[int, int] | None]:
+    return [output.stride for output in layer.levels]
 
 
-def common_levels(student: Layer, teacher: Layer) -> int:
+def common_levels(layers: Layers, classes: Sequence[int] = (1, 1)) -> int:
     """Return the number of compared levels, from the finest.
+
+    Args:
+        layers: The layers of student and teacher.
+        classes: The numbers of classes, if the layers return their logits.
 
     Raises:
         ValueError: If locations or anchors differ.
     """
+    student, teacher = layers.values()
     count = min(len(student.levels), len(teacher.levels))
-    if student.levels[:count] != teacher.levels[:count]:
+    places = [
+        [(output.shape[1] // number, output.shape[2:], output.stride) for output in layer.levels]
+        for layer, number in zip((student, teacher), classes, strict=True)
+    ]
+    if places[0][:count] != places[1][:count]:
         raise ValueError(
             "teacher: expected the student's locations and anchors, as their logits are compared "
             f'one by one: {student}; got {teacher}; use {FEATURE_METHODS}'
@@ -120,25 +126,49 @@ def common_levels(student: Layer, teacher: Layer) -> int:
     return count
 
 
-def at_levels(student: Layer, teacher: Layer, count: int) -> Config:
-    """Return where a loss reads the first levels of two layers: its places and connectors."""
-    layers = dict(student=student, teacher=teacher)
-    places = [dict(type='mmkd.LevelOutputs', source=layer.source) for layer in layers.values()]
-    first = dict(type='mmkd.SelectLevels', levels=tuple(range(count)))
+def at_levels(layers: Layers, count: int, *more: Config) -> Config:
+    """Return where a loss reads the first levels of two layers: its places and connectors.
+
+    Args:
+        layers: The layers of student and teacher.
+        count: The number of levels.
+        *more: Connectors of the teacher that follow.
+    """
+    chains = {who: _first(layer, count) for who, layer in layers.items()}
+    chains['teacher'] += more
     connectors = {
-        f'{who}_connector': first for who, layer in layers.items() if len(layer.levels) > count
+        f'{who}_connector': chain[0] if len(chain) == 1 else chain
+        for who, chain in chains.items()
+        if chain
     }
-    return dict(on=both(*places), **connectors)
+    return dict(on=both(*map(_place, layers.values())), **connectors)
 
 
-def described(layers: dict[str, Layer], count: int, what: str) -> Decisions:
+def as_input(layer: Layer, count: int, who: str, *more: Config) -> Config:
+    """Return where a loss reads a further argument from the first levels of a layer."""
+    chain = [*_first(layer, count), *more]
+    connector = dict(connector=chain[0] if len(chain) == 1 else chain) if chain else {}
+    return dict(_place(layer), from_student=who == 'student', **connector)
+
+
+def _place(layer: Layer) -> Config:
+    return dict(type='mmkd.LevelOutputs', source=layer.source)
+
+
+def _first(layer: Layer, count: int) -> list[Config]:
+    if len(layer.levels) == count:
+        return []
+    return [dict(type='mmkd.SelectLevels', levels=tuple(range(count)))]
+
+
+def described(layers: Layers, count: int, what: str) -> Decisions:
     """Return the decisions on the compared layers."""
     strides = listed([max(o.stride) for o in layers['student'].levels[:count] if o.stride])
     lines = [(who, str(layer)) for who, layer in layers.items()]
     return [*lines, ('levels', f'{what} at strides {strides}')]
 
 
-def _layers_of_head(calls: Calls) -> dict[str, tuple[Output, ...]]:
+def layers_of_head(calls: Calls) -> dict[str, tuple[Output, ...]]:
     """Outputs of the parts of the box head. A list does not run itself, so its members count."""
     found: dict[str, tuple[Output, ...]] = {}
     for name, outputs in calls.items():
@@ -151,11 +181,12 @@ def _layers_of_head(calls: Calls) -> dict[str, tuple[Output, ...]]:
     return found
 
 
-def _are_class_maps(outputs: tuple[Output, ...], num_classes: int) -> bool:
-    """Whether there is one map a level, with channels for the classes of whole anchors."""
+def _are_maps(outputs: tuple[Output, ...], channels: int) -> bool:
+    """Whether there is one map a level, with these channels for whole anchors."""
     strides = {output.stride for output in outputs}
     return (
-        None not in strides
+        bool(outputs)
+        and None not in strides
         and len(strides) == len(outputs)
-        and all(output.shape[1] % num_classes == 0 for output in outputs)
+        and all(output.shape[1] % channels == 0 for output in outputs)
     )

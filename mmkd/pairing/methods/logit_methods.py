@@ -2,16 +2,20 @@
 
 from functools import partial
 
+from mmkd.pairing.inspection.head_classes import Classes
 from mmkd.pairing.inspection.trace import Calls
 from mmkd.pairing.methods.dense_layers import (
     FEATURE_METHODS,
+    Layers,
+    as_input,
     at_levels,
     class_layer,
     common_levels,
     described,
-    same_classes,
+    objectness_layer,
 )
-from mmkd.pairing.methods.method import Fitted, Method, Pair, both, is_two_stage, published
+from mmkd.pairing.methods.method import Config, Fitted, Method, Pair, both, is_two_stage, published
+from mmkd.pairing.methods.shared_classes import classes_of_both, picks_of_teacher, same_classes
 
 # A softmax needs two logits, and the correlation of two is always 1 or -1.
 FEWEST_LOGITS = dict(kd=2, dist=3, cmkd=3)
@@ -23,11 +27,11 @@ def compare_locations(pair: Pair, name: str) -> Fitted:
     Raises:
         ValueError: If a head has no layer of class logits, or classes, locations or anchors differ.
     """
-    classes = same_classes(pair)
-    layers = {who: class_layer(calls, classes[who], who) for who, calls in pair.sides.items()}
-    count = common_levels(**layers)
+    classes = classes_of_both(pair)
+    picks = picks_of_teacher(pair, classes)
+    layers, count = _class_layers(pair, classes)
     _check_number(classes['student'].number, name)
-    loss = published(f'{name}_dense')['losses'][name] | at_levels(**layers, count=count)
+    loss = published(f'{name}_dense')['losses'][name] | at_levels(layers, count, *picks)
     return Fitted(dict(losses={name: loss}), described(layers, count, 'class logits'))
 
 
@@ -55,16 +59,18 @@ def compare_proposals(pair: Pair, name: str) -> Fitted:
 
 
 def compare_scores(pair: Pair) -> Fitted:
-    """Compare the class scores of all locations by a soft focal loss.
+    """Compare the scores of all locations by a soft focal loss.
 
     Raises:
         ValueError: As in :func:`compare_locations`.
     """
-    classes = same_classes(pair)
-    layers = {who: class_layer(calls, classes[who], who) for who, calls in pair.sides.items()}
-    count = common_levels(**layers)
-    loss = dict(type='mmkd.SoftFocalLoss') | at_levels(**layers, count=count)
-    return Fitted(dict(losses=dict(scores=loss)), described(layers, count, 'class scores'))
+    classes = classes_of_both(pair)
+    picks = picks_of_teacher(pair, classes)
+    layers, count = _class_layers(pair, classes)
+    loss = dict(
+        type='mmkd.SoftFocalLoss', **at_levels(layers, count, *picks), **_objectness(layers, pair)
+    )
+    return Fitted(dict(losses=dict(scores=loss)), described(layers, count, 'scores'))
 
 
 def _fit(name: str, pair: Pair) -> Fitted:
@@ -74,8 +80,27 @@ def _fit(name: str, pair: Pair) -> Fitted:
 
 LOGIT_METHODS: dict[str, Method] = {
     **{name: partial(_fit, name) for name in FEWEST_LOGITS},
-    'soft-focal': compare_scores,
+    'scores': compare_scores,
 }
+
+
+def _class_layers(pair: Pair, classes: dict[str, Classes]) -> tuple[Layers, int]:
+    layers = {who: class_layer(calls, classes[who], who) for who, calls in pair.sides.items()}
+    return layers, common_levels(layers, classes=[of.number for of in classes.values()])
+
+
+def _objectness(layers: Layers, pair: Pair) -> Config:
+    """The inputs of a loss on scores that are products, if both heads have such."""
+    found = {who: objectness_layer(calls, layers[who]) for who, calls in pair.sides.items()}
+    student, teacher = found.values()
+    if student is None or teacher is None:
+        return {}
+    count = common_levels(dict(student=student, teacher=teacher))
+    inputs = dict(
+        objectness=as_input(student, count, 'student'),
+        teacher_objectness=as_input(teacher, count, 'teacher'),
+    )
+    return dict(inputs=inputs)
 
 
 def _stages(calls: Calls, who: str) -> list[str]:

@@ -19,14 +19,14 @@ class Pair(NamedTuple):
         student: Outputs of the student's modules.
         teacher: Outputs of the teacher's modules.
         classes: Classes of the student's and of the teacher's box head; None without one.
-        edge_bins: Distances to which either box head gives a probability, for each edge of a box.
-            None for heads that predict numbers.
+        labels: The teacher's label of each of the student's classes; None if they are not known by
+            name, or the teacher has none for a class.
     """
 
     student: Calls
     teacher: Calls
     classes: tuple[Classes | None, Classes | None] = (None, None)
-    edge_bins: tuple[int | None, int | None] = (None, None)
+    labels: tuple[int, ...] | None = None
 
     @property
     def sides(self) -> dict[str, Calls]:

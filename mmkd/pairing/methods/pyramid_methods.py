@@ -49,8 +49,8 @@ def compare_pyramids(
 ) -> Fitted:
     """Let losses compare the levels of equal stride.
 
-    The student's levels are projected to the teacher's width where the widths differ, or if the
-    loss has a connector anyway. A teacher whose levels differ in width needs a loss for each level.
+    The student's levels are projected to the teacher's width where the widths differ, unless the
+    loss brings a connector. A teacher whose levels differ in width needs a loss for each level.
 
     Args:
         pair: The outputs of both models.
@@ -105,8 +105,10 @@ def _separate_levels(name: str, loss: Config, student: _Side, teacher: _Side) ->
 
 
 def _projection(loss: Config, students: list[Level], teachers: list[Level]) -> list[Config]:
+    if 'student_connector' in loss:
+        return [loss['student_connector']]
     widths = [{level.channels for level in levels} for levels in (students, teachers)]
-    return [PROJECTION] if 'student_connector' in loss or widths[0] != widths[1] else []
+    return [PROJECTION] if widths[0] != widths[1] else []
 
 
 def _placed(loss: Config, places: Any, chains: list[list[Config]]) -> Config:
@@ -149,7 +151,14 @@ def _cwd(pair: Pair) -> Fitted:
     return compare_pyramids(pair, dict(cwd=loss), one_loss_a_level=True)
 
 
-def _pkd(pair: Pair) -> Fitted:
+def _mgd(pair: Pair) -> Fitted:
+    """MGD, as MMRazor configures it: the connector masks the student and fits its width."""
+    connector = dict(type='MGDConnector', lambda_mgd=0.65)
+    loss = dict(type='MGDLoss', student_connector=connector, alpha_mgd=2e-5)
+    return compare_pyramids(pair, dict(mgd=loss), one_loss_a_level=True)
+
+
+def pkd(pair: Pair) -> Fitted:
     """PKD; MMRazor's configs weigh it more between two one-stage detectors."""
     loss = dict(type='PKDLoss', loss_weight=6.0 if is_two_stage(pair) else 10.0)
     return compare_pyramids(pair, dict(pkd=loss))
@@ -159,6 +168,7 @@ PYRAMID_METHODS: dict[str, Method] = {
     'pcka': lambda pair: _of_paper(pair, 'pcka'),
     'pcka-mimic': lambda pair: _of_paper(pair, 'pcka', 'mimic'),
     'mimic': lambda pair: _of_paper(pair, 'mimic'),
-    'pkd': _pkd,
+    'pkd': pkd,
     'cwd': _cwd,
+    'mgd': _mgd,
 }
