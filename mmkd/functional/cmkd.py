@@ -7,7 +7,12 @@ from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive, check_same_shape
 from mmkd.functional.numerics import Reduction, limited, reduce, upcast
-from mmkd.functional.ranking.rank_correlation import pearson, spearman, zscore
+from mmkd.functional.ranking.rank_correlation import (
+    TargetRanks,
+    pearson,
+    spearman,
+    zscore,
+)
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, RankMethod
 from mmkd.functional.saturation import saturating
 
@@ -30,6 +35,7 @@ def cmkd(
     normalize: bool = True,
     correlations: Correlations = 'both',
     ranked: Ranked = 'zscores',
+    teacher_ranks: TargetRanks = 'exact',
 ) -> Tensor:
     r"""Distance of logits by Pearson and Spearman correlation over the classes.
 
@@ -50,8 +56,8 @@ def cmkd(
 
     The paper ranks the probabilities. This function ranks the z-scores. The order is the same, but
     the softmax shrinks the gaps between unlikely classes, and soft ranks would blur them. The
-    student's ranks are soft and the teacher's are exact, so L_R of equal logits is 0 only where
-    the soft ranks are exact. See ``spearman``.
+    student's ranks are soft. With exact ranks of the teacher, L_R of equal logits is 0 only where
+    the soft ranks are exact (see ``spearman``). With soft ranks of both, it is 0.
 
     Args:
         student: Logits. Shape (B, C).
@@ -69,6 +75,8 @@ def cmkd(
             alone has the weight w_1 for every sample.
         ranked: What the student's soft ranks are those of: ``'zscores'``, or ``'probabilities'`` as
             eq. 13 is printed. For exact ranks it makes no difference.
+        teacher_ranks: ``'exact'``, or ``'soft'`` as the student's. Then logits that agree have no
+            distance and no gradient.
 
     Returns:
         A scalar >= 0, or shape (B,) for ``'none'``, in float32 (float64 for float64 inputs). The
@@ -77,7 +85,7 @@ def cmkd(
 
     Raises:
         ValueError: If the shapes are wrong, or ``tau``, ``rank_method``, ``rank_strength``,
-            ``reduction``, ``correlations`` or ``ranked`` is out of range.
+            ``reduction``, ``correlations``, ``ranked`` or ``teacher_ranks`` is out of range.
 
     Example:
         >>> teacher = torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.5, 1.0]])
@@ -102,9 +110,18 @@ def cmkd(
         if correlations != 'spearman':
             distances.append(1 - pearson(of_student, of_teacher, degenerate=1.0))
         if correlations != 'pearson':
-            values = of_student if ranked == 'probabilities' else scores[0]
-            # The raw logits have the ranks of the z-scores, but no ties from rounding.
-            rho = spearman(values, teacher, rank_strength, rank_method, degenerate=1.0)
+            values, target = (of_student, of_teacher) if ranked == 'probabilities' else scores
+            if teacher_ranks == 'exact':
+                # The raw logits have the same ranks, but no ties from rounding.
+                target = teacher
+            rho = spearman(
+                values,
+                target,
+                rank_strength,
+                rank_method,
+                target_ranks=teacher_ranks,
+                degenerate=1.0,
+            )
             distances.append(1 - rho)
         if len(distances) == 1:
             return reduce(primary_weight * distances[0], reduction)

@@ -1,10 +1,12 @@
 """DLKD: alignment, correlation and supervised contrast of two networks' features, and the views."""
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmkd.functional.checks import check_positive, check_same_shape
+from mmkd.functional.checks import check_choice, check_positive, check_same_shape
 from mmkd.functional.numerics import (
     Reduction,
     ScalarReduction,
@@ -14,6 +16,8 @@ from mmkd.functional.numerics import (
     upcast,
 )
 from mmkd.functional.saturation import saturating
+
+Candidates = Literal['other', 'both']
 
 
 def rotations(images: Tensor) -> Tensor:
@@ -144,20 +148,24 @@ def supervised_contrastive(
     labels: Tensor,
     tau: float = 0.07,
     reduction: ScalarReduction = 'mean',
+    candidates: Candidates = 'other',
 ) -> Tensor:
     r"""Supervised contrastive loss between the embeddings of two networks.
 
     $$
-    \frac{1}{2R} \sum_{(z, w) \in \{(s, t), (t, s)\}} \sum_i \frac{-1}{|P(i)|}
-        \sum_{j \in P(i)} \log \frac{\exp(z_i \cdot w_j / \tau)}
-                                    {\sum_k \exp(z_i \cdot w_k / \tau)},
-    \qquad P(i) = \{j : y_j = y_i\}
+    \frac{1}{2R} \sum_{z \in s \cup t} \frac{-1}{|P(z)|}
+        \sum_{w \in P(z)} \log \frac{\exp(z \cdot w / \tau)}
+                                {\sum_{v \in C(z)} \exp(z \cdot v / \tau)},
+    \qquad P(z) = \{w \in C(z) : y_w = y_z\}
     $$
 
-    Ding et al., TNNLS 2022, eq. 7: <https://arxiv.org/abs/2012.00573>. The equation's ``i != j``
-    and ``C = 2 N_y - 1`` count the embeddings of both networks together. The text takes positives
-    and negatives from the other network only. This function follows the text: no anchor is its own
-    candidate, so each anchor has all N_y embeddings of its class as positives.
+    Each embedding of both networks is an anchor z. It is compared with its candidates C(z). Those
+    of its class are the positives P(z).
+
+    Ding et al., TNNLS 2022, eq. 7: <https://arxiv.org/abs/2012.00573>. The paper's text takes the
+    candidates from the other network only: an anchor has N_y positives. The equation as printed,
+    and the authors' code, take all embeddings of both networks but the anchor itself: it has
+    2 N_y - 1 positives.
 
     Args:
         student: Embeddings of any length. Shape (R, D).
@@ -165,32 +173,51 @@ def supervised_contrastive(
         labels: Class indices. Shape (R,).
         tau: Temperature.
         reduction: ``'mean'`` over the 2 R anchors or, as eq. 7 prints it, their ``'sum'``.
+        candidates: ``'other'``, as the text says: the embeddings of the other network. ``'both'``,
+            as the equation is printed: those of both networks without the anchor itself.
 
     Returns:
         A scalar >= 0, in float32 (float64 for float64 inputs). It is 0 for one row or none. For
         more rows it is above 0, even if the networks agree.
 
     Raises:
-        ValueError: If the shapes do not match, ``tau`` is not positive or ``reduction`` is unknown.
+        ValueError: If the shapes do not match, ``tau`` is not positive, or ``reduction`` or
+            ``candidates`` is unknown.
 
     Example:
-        >>> embeddings = torch.eye(2)
-        >>> supervised_contrastive(embeddings, embeddings, torch.tensor([0, 1]), tau=1.0)
+        >>> embeddings, labels = torch.eye(2), torch.tensor([0, 1])
+        >>> supervised_contrastive(embeddings, embeddings, labels, tau=1.0)
         tensor(0.3133)
+        >>> supervised_contrastive(embeddings, embeddings, labels, tau=1.0, candidates='both')
+        tensor(0.5514)
     """
     check_same_shape(student, teacher)
     check_positive('tau', tau)
+    check_choice('candidates', candidates, get_args(Candidates))
     if labels.shape != student.shape[:1]:
         raise ValueError(
             f'labels: expected a shape ({student.shape[0]},), got {tuple(labels.shape)}'
         )
     with torch.autocast(student.device.type, enabled=False):
-        logits = l2_normalize(student) @ l2_normalize(teacher).mT / tau
-        positive = (labels[:, None] == labels).to(logits)
-        positive = positive / positive.sum(-1, keepdim=True)
-        of_student = F.cross_entropy(logits, positive, reduction='none')
-        of_teacher = F.cross_entropy(logits.mT, positive, reduction='none')
-        return reduce(torch.cat([of_student, of_teacher]), reduction)
+        student, teacher = l2_normalize(student), l2_normalize(teacher)
+        if candidates == 'both':
+            anchors, labels = torch.cat([student, teacher]), labels.repeat(2)
+            others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+            return reduce(_contrast(anchors @ anchors.mT / tau, labels, others), reduction)
+        logits = student @ teacher.mT / tau
+        values = [_contrast(side, labels) for side in (logits, logits.mT)]
+        return reduce(torch.cat(values), reduction)
+
+
+def _contrast(logits: Tensor, labels: Tensor, candidates: Tensor | None = None) -> Tensor:
+    """Cross entropy (R,) of each row of logits with the candidates of its class, all alike."""
+    positive = labels[:, None] == labels
+    if candidates is not None:
+        positive &= candidates
+        logits = logits.masked_fill(~candidates, torch.finfo(logits.dtype).min)
+    positive = positive.to(logits)
+    positive = positive / positive.sum(-1, keepdim=True)
+    return F.cross_entropy(logits, positive, reduction='none')
 
 
 def _similarities(views: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from mmkd.functional import cmkd
 from mmkd.functional.checks import check_choice, check_non_negative, check_positive
 from mmkd.functional.cmkd import Correlations, Ranked, entropy
 from mmkd.functional.numerics import ScalarReduction
+from mmkd.functional.ranking.rank_correlation import TargetRanks
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, RankMethod
 from mmkd.functional.saturation import saturating
 from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair, check_same_classes
@@ -42,6 +43,8 @@ class CMKDLoss(RelationalLoss):
             the weight ``primary_weight`` for every sample.
         ranked: What the student's soft ranks are those of: ``'zscores'``, or ``'probabilities'`` as
             eq. 13 is printed.
+        teacher_ranks: ``'exact'``, or ``'soft'`` as the student's. With exact ones, equal logits
+            keep a small distance and gradient.
 
     Raises:
         TypeError: If an input is not a Tensor.
@@ -69,6 +72,7 @@ class CMKDLoss(RelationalLoss):
         normalize: bool = True,
         correlations: Correlations = 'both',
         ranked: Ranked = 'zscores',
+        teacher_ranks: TargetRanks = 'exact',
     ) -> None:
         super().__init__(loss_weight, gather)
         check_positive('tau', tau)
@@ -79,6 +83,7 @@ class CMKDLoss(RelationalLoss):
         check_choice('reduction', reduction, get_args(ScalarReduction))
         check_choice('correlations', correlations, get_args(Correlations))
         check_choice('ranked', ranked, get_args(Ranked))
+        check_choice('teacher_ranks', teacher_ranks, get_args(TargetRanks))
         self.tau = tau
         self.primary_weight = primary_weight
         self.secondary_weight = secondary_weight
@@ -88,6 +93,7 @@ class CMKDLoss(RelationalLoss):
         self.normalize = normalize
         self.correlations = correlations
         self.ranked = ranked
+        self.teacher_ranks = teacher_ranks
 
     @saturating
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
@@ -113,5 +119,6 @@ class CMKDLoss(RelationalLoss):
             normalize=self.normalize,
             correlations=self.correlations,
             ranked=self.ranked,
+            teacher_ranks=self.teacher_ranks,
         )
         return self.loss_weight * self.joined_value(loss, len(student), self.reduction)

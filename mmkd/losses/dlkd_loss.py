@@ -5,7 +5,12 @@ from typing import get_args
 from torch import Tensor
 
 from mmkd.functional.checks import check_choice, check_positive, check_positive_int
-from mmkd.functional.dlkd import alignment, knowledge_correlation, supervised_contrastive
+from mmkd.functional.dlkd import (
+    Candidates,
+    alignment,
+    knowledge_correlation,
+    supervised_contrastive,
+)
 from mmkd.functional.numerics import ScalarReduction
 from mmkd.functional.saturation import saturating
 from mmkd.losses.base.relational_loss import RelationalLoss, check_row_pair
@@ -141,18 +146,21 @@ class DLKDCorrLoss(RelationalLoss):
 
 @MODELS.register_module()
 class DLKDSupLoss(RelationalLoss):
-    """Supervised contrast of each network's embeddings with the other network's.
+    """Supervised contrast of the embeddings of two networks.
 
-    Ding et al., TNNLS 2022, eq. 7: <https://arxiv.org/abs/2012.00573>. Positives and negatives come
-    from the other network only, as the paper's text says. The loss is above 0 even if the networks
-    agree. Give both networks a ``mmkd.LinearEmbed`` connector. The teacher's side is not detached,
-    so its embedding is trained, too. Function: ``mmkd.functional.supervised_contrastive``.
+    Ding et al., TNNLS 2022, eq. 7: <https://arxiv.org/abs/2012.00573>. The loss is above 0 even if
+    the networks agree. Give both networks a ``mmkd.LinearEmbed`` connector. The teacher's side is
+    not detached, so its embedding is trained, too. Function:
+    ``mmkd.functional.supervised_contrastive``.
 
     Args:
         tau: Temperature.
         loss_weight: Factor of the loss.
         gather: In distributed training, contrast the images of all processes, with gradients.
         reduction: ``'mean'`` over the anchors or, as eq. 7 prints it, their ``'sum'``.
+        candidates: Where an anchor's positives and negatives come from: the ``'other'`` network, as
+            the paper's text says, or ``'both'`` without the anchor itself, as eq. 7 prints it and
+            the authors' code has it.
 
     Raises:
         TypeError: If an input is not a Tensor.
@@ -174,12 +182,15 @@ class DLKDSupLoss(RelationalLoss):
         loss_weight: float = 0.5,
         gather: bool = True,
         reduction: ScalarReduction = 'mean',
+        candidates: Candidates = 'other',
     ) -> None:
         super().__init__(loss_weight, gather)
         check_positive('tau', tau)
         check_choice('reduction', reduction, get_args(ScalarReduction))
+        check_choice('candidates', candidates, get_args(Candidates))
         self.tau = tau
         self.reduction = reduction
+        self.candidates = candidates
 
     @saturating
     def forward(self, student: Tensor, teacher: Tensor, gt_labels: Tensor) -> Tensor:
@@ -195,7 +206,7 @@ class DLKDSupLoss(RelationalLoss):
         labels = gt_labels.repeat(len(student) // max(len(gt_labels), 1))
         student, teacher, labels = map(self.joined, (student, teacher, labels))
         return self.loss_weight * supervised_contrastive(
-            student, teacher, labels, self.tau, self.reduction
+            student, teacher, labels, self.tau, self.reduction, self.candidates
         )
 
 

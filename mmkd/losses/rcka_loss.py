@@ -33,6 +33,8 @@ class FCKALoss(LevelLoss):
         unbiased: Use the unbiased estimator of CKA. It separates few samples with many values,
             where the biased one is close to 1. It needs batches of at least 4 samples, or none. It
             may be below 0, so a level's distance may exceed 1.
+        normalize: Divide each row of the Gram matrices by the length of its sample. The authors'
+            code does this, with ``center=False``. It does not go with ``unbiased``.
         levels: Indices of the recorded levels to compare. None compares all.
         gather: In distributed training, compare the samples of all processes, with gradients. The
             features are sent. They must have the same size in all processes.
@@ -58,12 +60,14 @@ class FCKALoss(LevelLoss):
         levels: Sequence[int] | None = None,
         gather: bool = True,
         loss_weight: float = 5.0,
+        normalize: bool = False,
     ) -> None:
         super().__init__(levels=levels, loss_weight=loss_weight)
         if unbiased:  # forward checks the size of the batch
-            check_unbiased(center, 'student', MIN_UNBIASED_ROWS)
+            check_unbiased(center, 'student', MIN_UNBIASED_ROWS, normalize)
         self.center = center
         self.unbiased = unbiased
+        self.normalize = normalize
         self.gather = gather
 
     def check_pair(self, student: Tensor, teacher: Tensor, name: str) -> None:
@@ -79,7 +83,15 @@ class FCKALoss(LevelLoss):
         student, teacher = self._rows(student), self._rows(teacher)
         if self.unbiased:
             check_unbiased(self.center, 'student', len(student))
-        return 1 - cka(student, teacher, center=self.center, unbiased=self.unbiased, degenerate=1.0)
+        similarity = cka(
+            student,
+            teacher,
+            center=self.center,
+            unbiased=self.unbiased,
+            normalize=self.normalize,
+            degenerate=1.0,
+        )
+        return 1 - similarity
 
     def _rows(self, features: Tensor) -> Tensor:
         rows = features.flatten(1)
@@ -110,6 +122,8 @@ class LCKALoss(RelationalLoss):
         center: Subtract the mean row, as CKA does by definition.
         loss_weight: The paper's beta.
         gather: In distributed training, compare the samples of all processes, with gradients.
+        normalize: Divide each row of the Gram matrices by the length of its sample or class. The
+            authors' code does this, with ``center=False``.
 
     Raises:
         TypeError: If an input is not a Tensor.
@@ -131,6 +145,7 @@ class LCKALoss(RelationalLoss):
         center: bool = True,
         loss_weight: float = 5.0,
         gather: bool = True,
+        normalize: bool = False,
     ) -> None:
         super().__init__(loss_weight, gather)
         check_non_negative('intra_weight', intra_weight)
@@ -142,6 +157,7 @@ class LCKALoss(RelationalLoss):
         self.needs_equal_shapes = inter_weight > 0
         self.tau = tau
         self.center = center
+        self.normalize = normalize
 
     @saturating
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
@@ -170,4 +186,5 @@ class LCKALoss(RelationalLoss):
         return ((logits - logits.detach().amax(1, keepdim=True)) / self.tau).softmax(1)
 
     def _distance(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return 1 - cka(student, teacher, center=self.center, degenerate=1.0)
+        options = dict(center=self.center, normalize=self.normalize)
+        return 1 - cka(student, teacher, **options, degenerate=1.0)

@@ -70,6 +70,60 @@ def test_sums_of_correlation_and_contrast_are_means_times_their_rows():
     assert loss(student, teacher, LABELS).item() == pytest.approx(2 * total)
 
 
+def eq_7_loop(student, teacher, labels, tau):
+    """Eq. 7 of DLKD as printed, anchor by anchor: C = 2 N_y - 1 positives, without itself."""
+    z = np.concatenate([x / np.linalg.norm(x, axis=1, keepdims=True) for x in (student, teacher)])
+    y = np.concatenate([labels, labels])
+    total = 0.0
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        log_sum = special.logsumexp([z[i] @ z[k] / tau for k in others])
+        positives = [j for j in others if y[j] == y[i]]
+        assert len(positives) == 2 * (labels == y[i]).sum() - 1
+        total -= sum(z[i] @ z[j] / tau - log_sum for j in positives) / len(positives)
+    return total
+
+
+@pytest.mark.parametrize('tau', [0.07, 1.0])
+def test_contrast_with_the_embeddings_of_both_networks(tau):
+    student, teacher = rows(6, 5), rows(6, 5, seed=1)
+    total = eq_7_loop(student.numpy(), teacher.numpy(), LABELS.numpy(), tau)
+    options = dict(tau=tau, candidates='both')
+    value = supervised_contrastive(student, teacher, LABELS, **options)
+    assert value.item() == pytest.approx(total / 12, rel=1e-10)
+    value = supervised_contrastive(student, teacher, LABELS, reduction='sum', **options)
+    assert value.item() == pytest.approx(total, rel=1e-10)
+    loss = DLKDSupLoss(loss_weight=2.0, **options)
+    assert_loss(loss, total / 12, student, teacher, LABELS)
+    assert torch.autograd.gradcheck(lambda t: loss(student, t, LABELS), teacher.requires_grad_())
+
+
+def test_contrast_of_both_networks_by_hand():
+    # Each anchor sees its own class at 1 (the other network), the other class twice at 0.
+    embeddings = torch.eye(2)
+    loss = DLKDSupLoss(tau=1.0, loss_weight=1.0, candidates='both')
+    value = loss(embeddings, embeddings, torch.tensor([3, 7]))
+    assert value.item() == pytest.approx(math.log(1 + 2 / math.e))
+
+
+@pytest.mark.parametrize('count', [0, 1])
+def test_contrast_of_both_networks_is_zero_for_one_row_or_none(count):
+    student = torch.randn(count, 3, requires_grad=True)
+    labels = torch.zeros(count, dtype=torch.long)
+    value = supervised_contrastive(student, torch.randn(count, 3), labels, candidates='both')
+    value.backward()
+    assert value == 0
+    assert not student.grad.any()
+
+
+def test_contrast_of_both_networks_with_nan_or_zeros():
+    student, teacher = rows(6, 5), rows(6, 5, seed=1)
+    student[2] = 0
+    assert supervised_contrastive(student, teacher, LABELS, candidates='both').isfinite()
+    student[2, 0] = float('nan')
+    assert supervised_contrastive(student, teacher, LABELS, candidates='both').isnan()
+
+
 def fkd_loop(student, teacher, normalize, exponent, pairs):
     """Eq. 3 pair by pair."""
     total, count = 0.0, 0
@@ -175,6 +229,51 @@ def test_soft_ranks_of_probabilities_are_those_of_the_softmax():
     assert value != cmkd(student, teacher, correlations='spearman')
 
 
+def soft_ranks(values, strength=0.5):
+    """Sums of sigmoids, with NumPy: ``pairwise`` of ``soft_rank``."""
+    unit = strength * (values.max() - values.min()) / (len(values) - 1)
+    return np.array([0.5 + special.expit((v - values) / unit).sum() for v in values])
+
+
+def test_soft_ranks_of_both_networks():
+    student, teacher = 2 * rows(8, 10), 3 * rows(8, 10, seed=1)
+    options = dict(rank_method='pairwise', correlations='spearman', teacher_ranks='soft')
+    pairs = zip(student.numpy(), teacher.numpy(), strict=True)
+    rho = [stats.pearsonr(soft_ranks(s), soft_ranks(t))[0] for s, t in pairs]
+    expected = 4 * (1 - np.mean(rho))
+    assert cmkd(student, teacher, **options).item() == pytest.approx(expected)
+    assert CMKDLoss(loss_weight=2.0, **options)(student, teacher).item() == pytest.approx(
+        2 * expected
+    )
+    exact = dict(rank_strength=1e-6)  # soft ranks are exact here
+    torch.testing.assert_close(
+        cmkd(student, teacher, teacher_ranks='soft', **exact), cmkd(student, teacher, **exact)
+    )
+
+
+@pytest.mark.parametrize('rank_method', ['fast', 'pairwise'])
+@pytest.mark.parametrize('settings', [{}, dict(ranked='probabilities'), dict(normalize=False)])
+def test_equal_logits_have_no_distance_and_no_gradient_with_soft_ranks_of_both(
+    rank_method, settings
+):
+    teacher = torch.randn(16, 100, generator=torch.Generator().manual_seed(0))
+
+    def length(student, teacher_ranks):
+        student = student.clone().requires_grad_()
+        loss = CMKDLoss(rank_method=rank_method, teacher_ranks=teacher_ranks, **settings)
+        value = loss(student, teacher)
+        value.backward()
+        return value.item(), student.grad.norm().item()
+
+    _, unrelated = length(teacher.flip(0), 'exact')
+    value, left = length(teacher, 'exact')
+    assert value > 1e-4
+    assert left > 1e-4 * unrelated
+    value, left = length(teacher, 'soft')
+    assert value == 0
+    assert left < 1e-6 * unrelated
+
+
 def test_cckd_of_layers_in_the_networks_divides_by_the_length():
     student, teacher = rows(5, 3), rows(5, 7, seed=1)
     unit = [torch.nn.functional.normalize(x) for x in (student, teacher)]
@@ -194,6 +293,8 @@ def test_cckd_of_layers_in_the_networks_divides_by_the_length():
         (FKDLoss, dict(pairs='some'), "pairs: expected one of .*, got 'some'"),
         (CMKDLoss, dict(correlations='kendall'), 'correlations: expected one of'),
         (CMKDLoss, dict(ranked='logits'), 'ranked: expected one of'),
+        (CMKDLoss, dict(teacher_ranks='hard'), r"teacher_ranks: expected one of .* got 'hard'"),
+        (DLKDSupLoss, dict(candidates='all'), r"candidates: expected one of .* got 'all'"),
         (SPLoss, dict(loss_weight=-1.0), 'loss_weight: expected'),
     ],
 )

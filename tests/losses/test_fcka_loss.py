@@ -40,6 +40,20 @@ def test_equals_numpy(center):
     assert loss(student, teacher).item() == pytest.approx(expected, rel=1e-12)
 
 
+def test_rows_of_gram_matrices_over_the_lengths_of_samples():
+    student, teacher = pair(torch.float64)
+    grams = []
+    for x in (student, teacher):
+        rows = x.flatten(1).numpy()
+        grams.append(rows @ rows.T / np.linalg.norm(rows, axis=1, keepdims=True))
+    k, l = grams  # noqa: E741
+    expected = 5 * (1 - (k * l).sum() / np.linalg.norm(k) / np.linalg.norm(l))
+    loss = FCKALoss(center=False, normalize=True)
+    assert loss(student, teacher).item() == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match='normalize: expected False with unbiased=True, got True'):
+        FCKALoss(unbiased=True, normalize=True)
+
+
 def test_of_one_value_a_sample_is_a_squared_correlation():
     student, teacher = maps((9, 1, 1, 1)), maps((9, 1, 1, 1), seed=1)
     correlation = np.corrcoef(student.flatten(), teacher.flatten())[0, 1]

@@ -43,6 +43,25 @@ def test_equals_numpy(center, tau, shape):
     assert loss(student, teacher).item() == pytest.approx(expected, rel=1e-11)
 
 
+@pytest.mark.parametrize('center', [True, False])
+def test_rows_of_gram_matrices_over_the_lengths_of_samples_or_classes(center):
+    """As the authors' code has it, with ``center=False``."""
+
+    def similarity(x, y):
+        grams = []
+        for rows in (x, y):
+            rows = rows - center * rows.mean(0)
+            grams.append(rows @ rows.T / np.linalg.norm(rows, axis=1, keepdims=True))
+        k, l = grams  # noqa: E741
+        return (k * l).sum() / np.linalg.norm(k) / np.linalg.norm(l)
+
+    student, teacher = pair(torch.float64)
+    loss = LCKALoss(intra_weight=0.3, inter_weight=2.0, center=center, normalize=True)
+    s, t = student.numpy(), teacher.numpy()
+    expected = 5 * (0.3 * (1 - similarity(s, t)) + 2.0 * (1 - similarity(s.T, t.T)))
+    assert loss(student, teacher).item() == pytest.approx(expected, rel=1e-11)
+
+
 def test_hand_computed():
     student = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
     teacher = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])

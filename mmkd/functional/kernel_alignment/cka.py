@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmkd.functional.checks import check_same_rows
-from mmkd.functional.numerics import limited, upcast
+from mmkd.functional.numerics import l2_normalize, limited, upcast
 from mmkd.functional.saturation import saturating
 
 MIN_UNBIASED_ROWS = 4
@@ -30,6 +30,7 @@ def cka(
     *,
     center: bool = True,
     unbiased: bool = False,
+    normalize: bool = False,
     degenerate: float = 0.0,
 ) -> Tensor:
     r"""Linear CKA of two sets of representations of the same N things.
@@ -43,6 +44,10 @@ def cka(
     Kornblith et al., ICML 2019, eq. 1-4: <https://arxiv.org/abs/1905.00414>. The function computes
     whichever side is smaller, N x N or P x Q. Rotating or scaling an argument changes nothing.
 
+    ``normalize=True`` divides row i of K and of L by the length of row i of x and of y. The rows of
+    K are then $K_i / \sqrt{K_{ii}}$, so K is no longer symmetric. The code of RCKA's authors does
+    this, without centering.
+
     Args:
         x: One row a thing. Shape (..., N, P).
         y: One row a thing. Shape (..., N, Q). Its leading dimensions broadcast with those of ``x``.
@@ -51,6 +56,8 @@ def cka(
         unbiased: Use the HSIC_1 estimator (Song et al. 2012; Nguyen et al. 2021, eq. 3). It needs
             ``center=True`` and N >= 4 or no rows. Its mean is near 0 for unrelated features, where
             the biased value grows with P / N.
+        normalize: Divide row i of both Gram matrices by the length of row i of the argument. A row
+            of zeros stays 0. It does not go with ``unbiased``.
         degenerate: Value, with a zero gradient, where a Gram matrix vanishes up to rounding. This
             happens for constant input, for no rows and, if centered, for one row.
 
@@ -58,7 +65,8 @@ def cka(
         Shape (...), at most 1, in float32 (float64 if an argument is).
 
     Raises:
-        ValueError: If the row counts differ or do not suit ``unbiased``.
+        ValueError: If the row counts differ or do not suit ``unbiased``, or if ``unbiased`` and
+            ``normalize`` are both True.
 
     Example:
         >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
@@ -69,11 +77,13 @@ def cka(
     """
     check_same_rows(x, y)
     if unbiased:
-        check_unbiased(center, 'x', x.shape[-2])
+        check_unbiased(center, 'x', x.shape[-2], normalize)
     rows, widths = x.shape[-2], (x.shape[-1], y.shape[-1])
     with torch.autocast(x.device.type, enabled=False):
         x, y = (limited(upcast(rows), power=2, dim=(-2, -1)) for rows in (x, y))
-        if rows <= max(widths):
+        if normalize:
+            similarity, vanishing = _compare_normalized(x, y, center)
+        elif rows <= max(widths):
             similarity, vanishing = compare_grams(gram(x, center), gram(y, center), unbiased)
         else:
             similarity, vanishing = _compare_features(x, y, center, unbiased)
@@ -197,10 +207,27 @@ def _compare_features(x: Tensor, y: Tensor, center: bool, unbiased: bool) -> tup
     return (xy / norms).clamp(-1.0, 1.0), vanishing
 
 
+def _compare_normalized(x: Tensor, y: Tensor, center: bool) -> tuple[Tensor, Tensor]:
+    """Cosine of Gram matrices whose row i is divided by the length of row i of the argument."""
+    x, x_vanishing = _scaled(x, center)
+    y, y_vanishing = _scaled(y, center)
+    vanishing = x_vanishing | y_vanishing
+    unit_x, unit_y = l2_normalize(x), l2_normalize(y)
+    if x.shape[-2] <= max(x.shape[-1], y.shape[-1]):
+        return _Cosine.apply(*torch.broadcast_tensors(unit_x @ x.mT, unit_y @ y.mT)), vanishing
+
+    def inner(unit_a: Tensor, a: Tensor, unit_b: Tensor, b: Tensor) -> Tensor:
+        return ((unit_a.mT @ unit_b) * (a.mT @ b)).sum((-2, -1))
+
+    xx, yy = inner(unit_x, x, unit_x, x), inner(unit_y, y, unit_y, y)
+    norms = (xx * yy).masked_fill(vanishing, 1.0).sqrt()
+    return (inner(unit_x, x, unit_y, y) / norms).clamp(-1.0, 1.0), vanishing
+
+
 def _scaled(x: Tensor, center: bool) -> tuple[Tensor, Tensor]:
     """Centered rows at unit Frobenius norm, and where nothing is left after centering."""
     removed = x.new_zeros(x.shape[:-2])
-    if center:
+    if center and x.shape[-2]:  # the mean of no rows is NaN
         mean = x.mean(-2, keepdim=True)
         removed = x.shape[-2] * mean.detach().square().sum((-2, -1))
         x = x - mean
@@ -235,11 +262,15 @@ def _norm(matrix: Tensor) -> Tensor:
     return torch.linalg.vector_norm(matrix, dim=(-2, -1), keepdim=True)
 
 
-def check_unbiased(center: bool, name: str, rows: int) -> None:
-    """Raise ValueError unless ``center`` and the ``rows`` of ``name`` suit the unbiased estimator.
+def check_unbiased(center: bool, name: str, rows: int, normalize: bool = False) -> None:
+    """Raise ValueError unless the options and the ``rows`` of ``name`` suit the unbiased estimator.
 
     It takes at least 4 rows, or none.
     """
+    if normalize:
+        raise ValueError(
+            'normalize: expected False with unbiased=True, got True; set one of them to False'
+        )
     if not center:
         raise ValueError(
             'center: expected True with unbiased=True, got False; set center=True or unbiased=False'

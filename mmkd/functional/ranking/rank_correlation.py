@@ -1,13 +1,18 @@
 """Pearson and Spearman correlation, with gradients, and the z-score."""
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmkd.functional.checks import check_choice
 from mmkd.functional.numerics import has_direction, l2_normalize, limited, upcast
 from mmkd.functional.ranking.numpy_sort import argsort
 from mmkd.functional.ranking.soft_rank import DEFAULT_STRENGTH, RankMethod, soft_rank, unsort
 from mmkd.functional.saturation import saturating
+
+TargetRanks = Literal['exact', 'soft']
 
 
 @saturating
@@ -58,14 +63,16 @@ def spearman(
     strength: float = DEFAULT_STRENGTH,
     method: RankMethod = 'fast',
     *,
+    target_ranks: TargetRanks = 'exact',
     degenerate: float = 0.0,
 ) -> Tensor:
     """Spearman's rank correlation coefficient, differentiable in ``x``.
 
-    It is Pearson's coefficient of the soft ranks of ``x`` and the exact ranks of ``y``. It is exact
-    where the soft ranks are. With ``'fast'``, this is where all gaps of ``x`` exceed ``strength``
-    times the mean gap. Elsewhere it is below 1 even if ``x`` equals ``y``: by about 0.002 for 100
-    normal values, and by 0.04 if one of them lies 12 standard deviations above the others.
+    It is Pearson's coefficient of the soft ranks of ``x`` and the ranks of ``y``. It is exact where
+    the soft ranks are. With ``'fast'``, this is where all gaps exceed ``strength`` times the mean
+    gap. Elsewhere, exact ranks of ``y`` give less than 1 even if ``x`` equals ``y``: by about 0.002
+    for 100 normal values, and by 0.04 if one of them lies 12 standard deviations above the others.
+    Soft ranks of ``y`` give exactly 1 and a zero gradient there.
 
     Args:
         x: Values. Shape (..., n).
@@ -73,19 +80,23 @@ def spearman(
         strength: Smoothing of the ranks of ``x``. See ``soft_rank``. For a large value the
             coefficient becomes that of x itself and the ranks of y.
         method: ``'fast'`` or ``'pairwise'``. See ``soft_rank``.
+        target_ranks: Ranks of ``y``: ``'exact'``, or ``'soft'`` like those of ``x``.
         degenerate: Value, with a zero gradient, where either side is constant.
 
     Returns:
         Shape (...), in [-1, 1], in float32 (float64 if an argument is).
 
     Raises:
-        ValueError: If the sizes differ, ``strength`` is not positive or ``method`` is unknown.
+        ValueError: If the sizes differ, ``strength`` is not positive, or ``method`` or
+            ``target_ranks`` is unknown.
 
     Example:
         >>> spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([-5.0, 0.1, 900.0]))
         tensor(1.)
     """
-    return pearson(soft_rank(x, strength, method), rank(y), degenerate=degenerate)
+    check_choice('target_ranks', target_ranks, get_args(TargetRanks))
+    target = rank(y) if target_ranks == 'exact' else soft_rank(y.detach(), strength, method)
+    return pearson(soft_rank(x, strength, method), target, degenerate=degenerate)
 
 
 def rank(x: Tensor) -> Tensor:
