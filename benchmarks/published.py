@@ -96,10 +96,15 @@ PAIRS = {
     'faster_rcnn_r101_r50_fpn_2x_coco': ('Faster R-CNN R101', 'Faster R-CNN R50'),
     'retinanet_r101_r50_fpn_2x_coco': ('RetinaNet R101', 'RetinaNet R50'),
     'reppoints_x101_r50_fpn_2x_coco': ('RepPoints X101', 'RepPoints R50'),
+    'cascade_mask_rcnn_x101_mask_rcnn_r50_fpn_2x_coco': (
+        'Cascade Mask R-CNN X101',
+        'Mask R-CNN R50',
+    ),
 }
 CIFAR_PAIRS = tuple(pair for pair in PAIRS if pair.endswith('_cifar100'))
 COCO_PAIRS = tuple(pair for pair in PAIRS if pair.endswith('_coco'))
 # Column headers of the papers' tables.
+PCKA_TABLES = COCO_PAIRS[:7]
 RCKA_TABLE = CIFAR_PAIRS[:9]
 CMKD_TABLES = (
     'resnet32x4_resnet8x4_cifar100',
@@ -156,17 +161,17 @@ class Method(NamedTuple):
     paper: bool = True
 
 
+def _updated(losses: Losses, update: Losses) -> Losses:
+    return {name: {**losses.get(name, {}), **update.get(name, {})} for name in {**losses, **update}}
+
+
 def _variant(method: Method, title: str, *without: str, **update: Mapping[str, Any]) -> Method:
     """An ablation: some losses fewer, or some arguments of losses changed."""
-    losses = {
-        name: {**arguments, **update.get(name, {})}
-        for name, arguments in method.losses.items()
-        if name not in without
-    }
+    kept = {name: arguments for name, arguments in method.losses.items() if name not in without}
     return method._replace(
         folder=f'{method.folder}/ablations',
         title=title,
-        losses=losses,
+        losses=_updated(kept, update),
         without=without,
         update=update,
     )
@@ -182,10 +187,14 @@ RCKA = Method(
         rcka_logits=dict(type='mmkd.LCKALoss', loss_weight=5.0),
     ),
 )
-# PCKA 3.4 and Tables 11 to 13; the authors' code compares four levels.
+# PCKA 3.4 and Tables 11 to 13; the released code compares four levels.
 _PCKA = dict(type='mmkd.PCKALoss', loss_weight=10.0, center=False)
 _PYRAMID = dict(_PCKA, patch_size=16, levels=(0, 1, 2, 3))
 PCKA = Method('pcka', 'PCKA', 'pcka_pyramid', dict(pcka=_PYRAMID))
+# The released code keeps patches of 16 however few there are. Its configs of some pairs add the
+# term of exchanged rows and columns.
+PCKA_RELEASED = _variant(PCKA, 'PCKA as released', pcka=dict(min_patches=1))._replace(folder='pcka')
+_INTER = dict(pcka=dict(inter_weight=1.0))
 # Table 14 gives neither patch size nor levels.
 PCKA_CLASSIFIER = Method('pcka', 'PCKA', 'pcka_classifier', dict(pcka=dict(_PCKA, patch_size=4)))
 # FKD F.6: the weights of VGG-13 and VGG-8; those of other pairs are not published.
@@ -205,7 +214,7 @@ CMKD = Method(
 # DKD's own weights for most pairs; CMKD does not print those beside it.
 _DKD = dict(type='DKDLoss', tau=4.0, alpha=1.0, beta=8.0)
 CMKD_DKD = Method('cmkd', 'CMKD and DKD together', 'cmkd_dkd', dict(**CMKD.losses, dkd=_DKD))
-# DLKD VI-A.
+# DLKD VI-A, and eq. 7 as printed.
 DLKD = Method(
     'dlkd',
     'DLKD',
@@ -213,10 +222,18 @@ DLKD = Method(
     dict(
         dlkd_align=dict(type='mmkd.DLKDAlignLoss', loss_weight=10.0),
         dlkd_corr=dict(type='mmkd.DLKDCorrLoss', loss_weight=20.0, tau=0.5),
-        dlkd_sup=dict(type='mmkd.DLKDSupLoss', loss_weight=0.5, tau=0.07),
+        dlkd_sup=dict(type='mmkd.DLKDSupLoss', loss_weight=0.5, tau=0.07, candidates='both'),
     ),
     model=dict(views='rotations'),
 )
+# The weights of the released script for CIFAR-100.
+DLKD_RELEASED = _variant(
+    DLKD,
+    'DLKD as released',
+    dlkd_align=dict(loss_weight=20.0),
+    dlkd_corr=dict(loss_weight=50.0),
+    dlkd_sup=dict(loss_weight=1.0),
+)._replace(folder='dlkd')
 
 
 # MMRazor's and RepDistiller's weights; docs/methods/baselines.md says which.
@@ -247,6 +264,7 @@ METHODS = {
     'rcka_fcka': _variant(RCKA, 'FCKA alone', 'rcka_logits'),
     'rcka_lcka': _variant(RCKA, 'LCKA alone', 'rcka_features'),
     'pcka': PCKA,
+    'pcka_released': PCKA_RELEASED,
     'pcka_mimic': PCKA._replace(
         title='PCKA + mimic',
         distiller='pcka_mimic_pyramid',
@@ -280,6 +298,7 @@ METHODS = {
         for beta in (1, 2, 3, 5)
     },
     'dlkd': DLKD,
+    'dlkd_released': DLKD_RELEASED,
     'dlkd_lr0.01': DLKD._replace(folder='dlkd/ablations', title='DLKD at a rate of 0.01'),
     'dlkd_align': _variant(DLKD, 'Align alone', 'dlkd_corr', 'dlkd_sup'),
     'dlkd_corr': _variant(DLKD, 'Corr alone', 'dlkd_align', 'dlkd_sup'),
@@ -383,7 +402,7 @@ class Row(NamedTuple):
         schedule: Key of ``SCHEDULES``.
         source: Paper and table of the result; what the config is for if there is none.
         result: Published top-1 accuracy or box AP; None if there is none.
-        tau: Temperature on this data set if it is not the method's.
+        update: Arguments of this pair that differ from the method's, by loss.
     """
 
     method: str
@@ -391,21 +410,17 @@ class Row(NamedTuple):
     schedule: str
     source: str
     result: float | None
-    tau: float | None = None
+    update: Losses = {}
 
 
 def method_of(row: Row) -> Method:
-    """The method of a row, with the row's temperature."""
+    """The method of a row, with the row's arguments."""
     methods, coco = METHODS, row.pair in COCO_PAIRS
     if coco and row.method in DENSE:
         methods = TWO_STAGE if 'faster_rcnn' in row.pair else DENSE
     method = PCKA_CLASSIFIER if row.method == 'pcka' and not coco else methods[row.method]
-    if row.tau is None:
-        return method
-    change = dict(tau=row.tau)
-    cmkd = {**method.losses['cmkd'], **change}
     return method._replace(
-        losses={**method.losses, 'cmkd': cmkd}, update={**method.update, 'cmkd': change}
+        losses=_updated(method.losses, row.update), update=_updated(method.update, row.update)
     )
 
 
@@ -420,19 +435,19 @@ def _table(
     source: str,
     pairs: tuple[str, ...],
     *results: float | None,
-    tau: float | None = None,
+    update: Losses = {},
 ) -> list[Row]:
     """Rows of one line of a table. Mobile students and two-stage detectors have their own rate."""
 
     def schedule_of(pair: str) -> str:
-        if schedule == 'coco' and 'faster_rcnn' in pair:
+        if schedule == 'coco' and ('faster_rcnn' in pair or 'mask_rcnn' in pair):
             return 'coco two-stage'
         mobile = any(pair.endswith(f'{student}_cifar100') for student in MOBILE)
         return 'cifar mobile' if schedule == 'cifar' and mobile else schedule
 
     results = results or (None,) * len(pairs)
     return [
-        Row(method, pair, schedule_of(pair), source, result, tau)
+        Row(method, pair, schedule_of(pair), source, result, update)
         for pair, result in zip(pairs, results, strict=True)
     ]
 
@@ -469,10 +484,12 @@ ROWS = [
     *_table('rcka_alrs', 'in1k alrs', 'RCKA, Table 2', IN1K_PAIRS),
     *_table('pcka', 'cifar rcka', 'PCKA, Table 14', _PCKA_TABLE, 70.97, 74.11, 75.61, 74.98),
     *_table('pcka', 'cifar rcka', 'comparison of methods', (_8X4,)),
-    *_table('pcka', 'coco', 'PCKA, Tables 3, 4 and 9', COCO_PAIRS,
+    *_table('pcka', 'coco', 'PCKA, Tables 3, 4 and 9', PCKA_TABLES,
             41.4, 40.3, 39.8, 42.8, 40.1, 38.6, 41.0),
-    *_table('pcka_mimic', 'coco', 'PCKA, Table 3', COCO_PAIRS,
+    *_table('pcka_mimic', 'coco', 'PCKA, Table 3', PCKA_TABLES,
             42.4, 40.7, 40.7, None, None, None, None),
+    *(row._replace(update=_INTER if 'rcnn' in row.pair or 'gfl' in row.pair else {})
+      for row in _table('pcka_released', 'coco', 'released configs', COCO_PAIRS)),
     *_table('fkd', 'cifar', 'FKD, Table 2', _FKD_TABLE, 75.57, 73.78, 75.00, 74.61),
     *_table('fkd_no-penalty', 'cifar', 'FKD, Table 2', _FKD_TABLE, 74.89, 73.08, 74.66, 73.99),
     *_table('fkd', 'in1k 90e', 'FKD, Table 2', _RN18, 71.23),
@@ -485,8 +502,10 @@ ROWS = [
             76.89, 71.83, 74.03, 74.67, 76.60, 74.32, 75.71, 76.72, 76.48, 69.59, 69.23, 76.96),
     *_table('cmkd_dkd', 'cifar', 'CMKD, Tables I and II', CMKD_TABLES,
             77.13, 72.26, 74.31, 75.02, 76.82, 74.51, 76.98, 77.01, 77.69, 70.37, 69.60, 77.16),
-    *_table('cmkd', 'in1k cmkd', 'CMKD, Tables III and IV', IN1K_PAIRS, 72.02, 72.42, tau=1.0),
-    *_table('cmkd_dkd', 'in1k cmkd', 'CMKD, Tables III and IV', IN1K_PAIRS, 72.21, 73.11, tau=1.0),
+    *_table('cmkd', 'in1k cmkd', 'CMKD, Tables III and IV', IN1K_PAIRS, 72.02, 72.42,
+            update=dict(cmkd=dict(tau=1.0))),
+    *_table('cmkd_dkd', 'in1k cmkd', 'CMKD, Tables III and IV', IN1K_PAIRS, 72.21, 73.11,
+            update=dict(cmkd=dict(tau=1.0))),
     *_table('cmkd', 'cifar', 'comparison on CPUs', _OURS),
     *_table('cmkd', 'cifar', "CCKD's pair", ('resnet110_resnet14_cifar100',)),
     *_table('cmkd_pearson-raw', 'cifar', 'CMKD, Table VI', (_8X4, _20), 75.58, 71.05),
@@ -501,7 +520,10 @@ ROWS = [
     *(row for row in _table('dlkd_lr0.01', 'cifar', 'not in the paper', DLKD_TABLES)
       if row.schedule == 'cifar mobile'),
     *_table('dlkd', 'in1k', 'DLKD, Table III', _RN18, 72.12),
-    *_table('dlkd', 'cifar', 'comparison on CPUs', _OURS),
+    # As measured: candidates from the other network.
+    *_table('dlkd', 'cifar', 'comparison on CPUs', _OURS,
+            update=dict(dlkd_sup=dict(candidates='other'))),
+    *_table('dlkd_released', 'cifar', 'released script', DLKD_TABLES),
     *(row._replace(schedule='cifar') for method, *results in (
         ('dlkd_align', 76.59, 79.01),
         ('dlkd_corr', 74.94, 76.06),
@@ -547,4 +569,4 @@ _QUOTED_COCO = {
     **dict.fromkeys(('cwd', 'pkd', 'mgd', 'fbkd'), (None,) * 7),
 }
 for _method, _results in _QUOTED_COCO.items():
-    ROWS += _table(_method, 'coco', 'PCKA, Tables 3 and 4', COCO_PAIRS, *_results)
+    ROWS += _table(_method, 'coco', 'PCKA, Tables 3 and 4', PCKA_TABLES, *_results)

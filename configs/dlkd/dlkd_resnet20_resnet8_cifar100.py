@@ -6,4 +6,6 @@ _base_ = [
     '../_base_/distillers/dlkd.py',
 ]
 
-model = dict(distiller=_base_.distiller, views='rotations')
+distiller = _base_.distiller
+distiller.losses.dlkd_sup.update(candidates='other')
+model = dict(distiller=distiller, views='rotations')

@@ -25,6 +25,7 @@ distiller = dict(
                 gt_labels=dict(type='ModuleInputs', source='head.loss_module', data_idx=1),
             ),
             tau=0.07,
+            candidates='both',
             loss_weight=0.5,
         ),
     ),

@@ -1,0 +1,13 @@
+"""DLKD as released: ResNet-32x4 teaches ShuffleNetV1 on CIFAR-100."""
+
+_base_ = [
+    '../_base_/cifar100_240e_lr0.01.py',
+    '../_base_/pairs/resnet32x4_shufflenetv1_cifar100.py',
+    '../_base_/distillers/dlkd.py',
+]
+
+distiller = _base_.distiller
+distiller.losses.dlkd_align.update(loss_weight=20.0)
+distiller.losses.dlkd_corr.update(loss_weight=50.0)
+distiller.losses.dlkd_sup.update(loss_weight=1.0)
+model = dict(distiller=distiller, views='rotations')

@@ -1,0 +1,10 @@
+"""PCKA as released: Cascade Mask R-CNN X101 teaches Mask R-CNN R50 on COCO."""
+
+_base_ = [
+    '../_base_/pairs/cascade_mask_rcnn_x101_mask_rcnn_r50_fpn_2x_coco.py',
+    '../_base_/distillers/pcka_pyramid.py',
+]
+
+distiller = _base_.distiller
+distiller.losses.pcka.update(min_patches=1, inter_weight=1.0)
+model = dict(distiller=distiller)
