@@ -144,8 +144,22 @@ def check_values(cfg: Config) -> None:
     if problems:
         raise ValueError('\n  '.join(problems))
     for path, value in each_setting(cfg):
-        if fnmatchcase(path, 'model.distiller.*.loss_weight') and value == 0:
-            print_log(f'{path}: 0, so this loss has no effect', 'current', logging.WARNING)
+        if fnmatchcase(path, 'model.distiller.*'):
+            for warning in _warnings(path, value):
+                print_log(warning, 'current', logging.WARNING)
+
+
+def _warnings(path: str, value: Any) -> Iterator[str]:
+    """What a setting of the distiller does that its reader may not expect."""
+    if path.endswith('.loss_weight') and value == 0:
+        yield f'{path}: 0, so this loss has no effect'
+    if isinstance(value, Mapping) and value.get('type') in ('DKDLoss', 'mmrazor.DKDLoss'):
+        reduction = value.get('reduction')
+        if reduction in ('mean', 'none'):
+            yield (
+                f"{path}.reduction: {reduction!r}, but MMRazor's DKDLoss then returns a sum; set "
+                "'batchmean', its default, for the mean over samples"
+            )
 
 
 def _problems(cfg: Config) -> Iterator[str]:

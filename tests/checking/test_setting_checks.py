@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+import torch
 from mmengine.config import Config
 
 import mmkd.registry  # noqa: F401
@@ -251,11 +252,41 @@ def test_errors_of_other_packages_name_the_setting():
         MODELS.build(backbone)
 
 
-def test_a_loss_without_weight_is_said_to_have_no_effect(cfg, monkeypatch):
-    said = []
+@pytest.fixture
+def said(monkeypatch):
+    """The warnings so far."""
+    texts = []
     monkeypatch.setattr(
-        'mmkd.checking.setting_values.print_log', lambda text, *_: said.append(text)
+        'mmkd.checking.setting_values.print_log', lambda text, *_: texts.append(text)
     )
+    return texts
+
+
+def test_a_loss_without_weight_is_said_to_have_no_effect(cfg, said):
     cfg.model.distiller.losses.pcka.loss_weight = 0.0
     check_values(cfg)
     assert said == ['model.distiller.losses.pcka.loss_weight: 0, so this loss has no effect']
+
+
+@pytest.mark.parametrize('reduction', ['mean', 'none', 'sum', 'batchmean', None])
+def test_a_dkd_that_sums_where_a_config_says_otherwise(cfg, said, reduction):
+    """What MMRazor's loss really returns decides whether the config's reader is warned."""
+    from mmrazor.models.losses import DKDLoss
+
+    settings = {} if reduction is None else dict(reduction=reduction)
+    logits = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 2, 1, 4])
+    value, total = (DKDLoss(**s)(*logits, labels) for s in (settings, dict(reduction='sum')))
+    is_sum = value.shape == () and torch.isclose(value, total)
+    assert is_sum == (reduction in ('mean', 'none', 'sum'))
+
+    loss = dict(type='DKDLoss', on='head.fc', **settings)
+    for path, entry in dict(dkd=loss, nested=dict(loss=dict(loss, type='mmrazor.DKDLoss'))).items():
+        cfg.model.distiller.losses[path] = entry
+    check_values(cfg)
+    expected = [
+        f"model.distiller.losses.{path}.reduction: {reduction!r}, but MMRazor's DKDLoss then "
+        "returns a sum; set 'batchmean', its default, for the mean over samples"
+        for path in ('dkd', 'nested.loss')
+    ]
+    assert said == (expected if reduction in ('mean', 'none') else [])
