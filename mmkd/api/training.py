@@ -116,7 +116,8 @@ def distill(
             decides on everything that no other argument changes.
         teacher_checkpoint: File or URL of the teacher's weights. A built teacher needs none.
         method: For detectors ``'pcka'`` (default), ``'pcka-mimic'``, ``'mimic'``, ``'pkd'``,
-            ``'cwd'``, ``'rcka'``, ``'fkd'``, ``'cckd'``, ``'dlkd'`` or ``'cmkd'``. For classifiers
+            ``'cwd'``, ``'mgd'``, ``'rcka'``, ``'fkd'``, ``'cckd'``, ``'dlkd'``, ``'kd'``,
+            ``'dist'``, ``'cmkd'``, ``'scores'``, ``'boxes'`` or ``'recipe'``. For classifiers
             ``'kd'`` (default), ``'dkd'``, ``'dist'``, ``'rkd'``, ``'rcka'``, ``'fkd'``, ``'cckd'``,
             ``'cmkd'`` or ``'dlkd'``. Several are compared.
         data: Your data. For detectors a folder with COCO annotations: ``train.json`` and

@@ -17,7 +17,10 @@ from mmkd.cli.config_options import ConfigOptions
 from mmkd.cli.options import add_config_options, add_launcher
 
 # Of mmkd.pairing.methods, whose import would make --help slow.
-DETECTOR_METHODS = 'pcka, pcka-mimic, mimic, pkd, cwd, rcka, fkd, cckd, dlkd, cmkd'
+DETECTOR_METHODS = (
+    'recipe, pcka, pcka-mimic, mimic, pkd, cwd, mgd, rcka, fkd, cckd, dlkd, kd, dist, cmkd, '
+    'scores, boxes'
+)
 CLASSIFIER_METHODS = 'kd, dkd, dist, rkd, rcka, fkd, cckd, cmkd, dlkd'
 
 

@@ -297,11 +297,11 @@ def test_classes_are_those_of_the_box_head():
     sigmoid = module(num_classes=3, cls_out_channels=3)
     softmax = module(num_classes=3, cls_out_channels=4)
     stages = torch.nn.ModuleList([module(num_classes=1), module(num_classes=5)])
-    assert classes_of(module(bbox_head=sigmoid)) == Classes(3, background=False)
-    assert classes_of(module(bbox_head=softmax)) == Classes(3, background=True)
+    assert classes_of(module(bbox_head=sigmoid)) == Classes(3, background=False, kind='Module')
+    assert classes_of(module(bbox_head=softmax)) == Classes(3, background=True, kind='Module')
     roi_head = module(bbox_head=stages)
     assert classes_of(module(roi_head=roi_head, bbox_head=sigmoid)).number == 5
-    assert classes_of(module(roi_head=roi_head)) == Classes(5, background=False)
+    assert classes_of(module(roi_head=roi_head)) == Classes(5, background=False, kind='Module')
     assert classes_of(module(mask_head=sigmoid)) is None
     assert classes_of(module(bbox_head=module())) is None
 
@@ -380,6 +380,68 @@ def test_two_logits_have_no_correlation_to_learn():
         fit_logits(compare_locations, dense, dense, (2, 2))
     with pytest.raises(ValueError, match=message):
         fit_logits(compare_proposals, proposals, proposals, (1, 1))
+
+
+# --- scores and boxes of dense heads
+
+
+def a_head(classes, *, kind='YOLOXHead', objectness=False, bins=None):
+    """Calls of a dense head, and what is known of it."""
+    calls = {'neck': maps((8, 8), (8, 16))}
+    calls |= {'bbox_head.cls.0': a_level(classes, 8), 'bbox_head.cls.1': a_level(classes, 16)}
+    boxes = 'scales' if bins else 'reg'
+    for index, stride in enumerate((8, 16)):
+        calls[f'bbox_head.{boxes}.{index}'] = a_level(4 * (bins or 1), stride)
+        if objectness:
+            calls[f'bbox_head.obj.{index}'] = a_level(1, stride)
+    return calls, Classes(classes, False, bins, kind)
+
+
+def pair_of(student, teacher, labels=None):
+    return Pair(student[0], teacher[0], (student[1], teacher[1]), labels)
+
+
+def test_recipe_takes_the_students_classes_and_objectness_of_the_teacher():
+    pair = pair_of(a_head(1, objectness=True), a_head(80, objectness=True), labels=(7,))
+    losses = losses_of('recipe', pair)
+    assert [*losses] == ['pkd', 'scores', 'boxes']
+    picked = dict(type='mmkd.SelectClasses', labels=(7,), num_classes=80)
+    assert losses['scores']['teacher_connector'] == picked
+    assert losses['boxes']['inputs']['scores']['connector'] == picked
+    inputs = losses['scores']['inputs']
+    assert {name: (of['source'], of['from_student']) for name, of in inputs.items()} == {
+        'objectness': ('bbox_head.obj', True),
+        'teacher_objectness': ('bbox_head.obj', False),
+    }
+    assert losses['boxes']['type'] == 'mmkd.DenseBoxesLoss'
+    assert losses['boxes']['inputs']['objectness']['source'] == 'bbox_head.obj'
+
+
+def test_heads_of_distributions_compare_these():
+    losses = losses_of('boxes', pair_of(*[a_head(3, kind='GFLHead', bins=9)] * 2))
+    assert losses['boxes']['type'] == 'mmkd.LDLoss'
+    assert losses['boxes']['on'] == dict(type='mmkd.LevelOutputs', source='bbox_head.scales')
+
+
+def test_recipe_leaves_out_what_the_heads_do_not_share():
+    fitted = DETECTOR_METHODS['recipe'](pair_of(a_head(1), a_head(80, kind='GFLHead', bins=9)))
+    assert [*fitted.distiller['losses']] == ['pkd']
+    reasons = {topic: text for topic, text in fitted.decisions if text.startswith('left out')}
+    assert "the student's 1 classes" in reasons['scores']
+    assert "the student's head YOLOXHead" in reasons['boxes']
+
+
+@pytest.mark.parametrize('method', ['scores', 'boxes'])
+def test_classes_without_a_name_are_not_compared(method):
+    with pytest.raises(ValueError, match="teacher: expected logits of the student's 1 classes"):
+        losses_of(method, pair_of(a_head(1), a_head(80)))
+
+
+def test_one_class_has_no_softmax():
+    pair = pair_of(a_head(1), a_head(1))
+    with pytest.raises(ValueError, match='student: expected 2 logits or more'):
+        losses_of('kd', pair)
+    assert 'scores' in losses_of('scores', pair)
 
 
 # --- arguments of the losses

@@ -4,8 +4,6 @@ from torch import Tensor
 
 from mmkd.functional.joint_logits import joint_logits
 from mmkd.functional.numerics import upcast
-from mmkd.losses.base.level_loss import Levels
-from mmkd.losses.heads.dense_rows import dense_rows
 
 
 def check_min_score(min_score: float) -> None:
@@ -15,13 +13,13 @@ def check_min_score(min_score: float) -> None:
 
 
 def confidence(
-    scores: Levels, objectness: Levels | None, *, anchors: int, min_score: float
+    scores: Tensor, objectness: Tensor | None = None, *, anchors: int, min_score: float
 ) -> Tensor:
     """Return the highest score of each anchor; 0 where it is below ``min_score``.
 
     Args:
-        scores: Class logits, one map (B, A * K, H, W) a level.
-        objectness: Logits, one map (B, A, H, W) a level; None if classes alone give the score.
+        scores: Class logits (N, A * K).
+        objectness: Logits (N, A); None if classes alone give the score.
         anchors: A.
         min_score: Smallest score.
 
@@ -29,19 +27,15 @@ def confidence(
         Shape (N, A), without gradient.
 
     Raises:
-        TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
-        ValueError: If the maps do not fit each other.
+        ValueError: If the shapes do not fit.
     """
-    classes, *objects = dense_rows(
-        scores=scores, **({} if objectness is None else dict(objectness=objectness))
-    )
-    if classes.shape[1] % anchors:
+    if scores.shape[1] % anchors:
         raise ValueError(
             f'scores: expected a multiple of {anchors} channels, one for each anchor, got '
-            f'{classes.shape[1]}'
+            f'{scores.shape[1]}'
         )
-    logits = upcast(classes.detach()).unflatten(1, (anchors, -1))
-    if objects:
-        logits = joint_logits(logits, objects[0].detach().unflatten(1, (anchors, -1)))
+    logits = upcast(scores.detach()).unflatten(1, (anchors, -1))
+    if objectness is not None:
+        logits = joint_logits(logits, objectness.detach().unflatten(1, (anchors, -1)))
     highest = logits.sigmoid().amax(-1)
     return highest * (highest >= min_score)

@@ -68,12 +68,15 @@ class DenseBoxesLoss(nn.Module):
             TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
             ValueError: If levels are missing or maps do not fit each other.
         """
-        students, teachers = dense_rows(student=student, teacher=teacher)
+        maps = dict(student=student, teacher=teacher, scores=scores)
+        if objectness is not None:
+            maps['objectness'] = objectness
+        students, teachers, *seen = dense_rows(**maps)
         check_same_shape(students, teachers)
         anchors = students.shape[1] // 4
         if students.shape[1] % 4:
             raise ValueError(f'student: expected A * 4 channels, got {students.shape[1]}')
-        weights = confidence(scores, objectness, anchors=anchors, min_score=self.min_score)
+        weights = confidence(*seen, anchors=anchors, min_score=self.min_score)
         own, target = (limited(upcast(x), power=1) for x in (students, teachers.detach()))
         each = F.smooth_l1_loss(own, target, reduction='none', beta=self.beta)
         each = each.unflatten(1, (anchors, 4)).mean(-1)

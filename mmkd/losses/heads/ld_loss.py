@@ -69,8 +69,11 @@ class LDLoss(nn.Module):
             TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
             ValueError: If levels are missing or maps do not fit each other.
         """
-        students, teachers = dense_rows(student=student, teacher=teacher)
-        weights = confidence(scores, objectness, anchors=1, min_score=self.min_score)[:, 0]
+        maps = dict(student=student, teacher=teacher, scores=scores)
+        if objectness is not None:
+            maps['objectness'] = objectness
+        students, teachers, *seen = dense_rows(**maps)
+        weights = confidence(*seen, anchors=1, min_score=self.min_score)[:, 0]
         divergence = localization_divergence(
             _edges(students), _edges(teachers), weights, tau=self.tau
         )
