@@ -23,6 +23,7 @@ from mmkd.losses import (
     DLKDCorrLoss,
     DLKDSupLoss,
     FKDLoss,
+    PCKALoss,
     SPLoss,
 )
 
@@ -122,6 +123,45 @@ def test_contrast_of_both_networks_with_nan_or_zeros():
     assert supervised_contrastive(student, teacher, LABELS, candidates='both').isfinite()
     student[2, 0] = float('nan')
     assert supervised_contrastive(student, teacher, LABELS, candidates='both').isnan()
+
+
+def stretched(image, height, width):
+    """Bilinear, with half-pixel centers, of one image (H, W)."""
+    weights = []
+    for size, target in zip(image.shape, (height, width), strict=True):
+        place = np.clip((np.arange(target) + 0.5) * size / target - 0.5, 0, size - 1)
+        weights.append(np.maximum(0, 1 - np.abs(place[:, None] - np.arange(size))))
+    return weights[0] @ image @ weights[1].T
+
+
+def pcka_loop(student, teacher, side, inter):
+    """The released PCKA: patches of one side however few there are, and no centering."""
+    total = 0.0
+    for channel in range(student.shape[1]):
+        sides = []
+        for maps in (student.numpy(), teacher.numpy()):
+            height, width = (-(-size // side) * side for size in maps.shape[2:])
+            images = [stretched(image, height, width) for image in maps[:, channel]]
+            corners = [(i, j) for i in range(0, height, side) for j in range(0, width, side)]
+            patches = [[x[i : i + side, j : j + side] for x in images] for i, j in corners]
+            sides.append(np.array(patches).reshape(len(corners), -1))
+        for x, y in [sides] + inter * [[rows.T for rows in sides]]:
+            k, l = x @ x.T, y @ y.T  # noqa: E741
+            total += 1 - (k * l).sum() / np.linalg.norm(k) / np.linalg.norm(l)
+    return total / student.shape[1]
+
+
+@pytest.mark.parametrize('inter', [0, 1])
+@pytest.mark.parametrize('size', [(7, 10), (3, 4), (9, 12)])
+def test_pcka_as_released(size, inter):
+    """13 x 21 pixels are two patches of 16; here at half the scale: 7 x 10 and 8."""
+    student, teacher = rows(2, 3, *size), rows(2, 3, *size, seed=1)
+    released = dict(patch_size=8, center=False, min_patches=1, inter_weight=float(inter))
+    expected = pcka_loop(student, teacher, 8, inter)
+    value = PCKALoss(loss_weight=10.0, **released)(student, teacher).item()
+    assert value == pytest.approx(10 * expected, rel=1e-9, abs=1e-12)
+    ours = PCKALoss(loss_weight=10.0, **released | dict(min_patches=4))(student, teacher).item()
+    assert (ours == value) == (size == (9, 12))  # it has four patches
 
 
 def fkd_loop(student, teacher, normalize, exponent, pairs):

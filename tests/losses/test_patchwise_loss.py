@@ -21,11 +21,12 @@ LOSSES = pytest.mark.parametrize(
     ('loss', 'layout'),
     [
         (KLDivergence(tau=2.0), 'rows'),
+        (KLDivergence(tau=2.0, reduction='sum'), 'rows'),
         (DISTLoss(), 'rows'),
         (MMDLoss(loss_weight=3.0), 'rows'),
         (ATLoss(), 'map'),
     ],
-    ids=['kl', 'dist', 'mmd', 'at'],
+    ids=['kl', 'kl-sum', 'dist', 'mmd', 'at'],
 )
 
 
@@ -82,14 +83,17 @@ def test_equals_a_loop_in_value_and_gradient(loss, layout):
         assert theirs.any()
 
 
-def test_hand_computed():
+@pytest.mark.parametrize(('reduction', 'patches'), [('batchmean', 1), ('sum', 2)])
+def test_hand_computed(reduction, patches):
     student = torch.tensor([[[[0.0, 0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0, 0.0]]]])
     teacher = torch.tensor([[[[0.0, math.log(3)] * 2], [[0.0, 0.0, 0.0, 0.0]]]])
-    loss = PatchwiseLoss(KLDivergence(), patch_size=2, fit='pad', min_patches=2, loss_weight=10)
+    wrapped = KLDivergence(reduction=reduction)
+    loss = PatchwiseLoss(wrapped, patch_size=2, fit='pad', min_patches=2, loss_weight=10)
     # Two patches of 1 x 2, padded below by zeros: softmax of (0, ln 3, 0, 0) is (1, 3, 1, 1) / 6.
     p = torch.tensor([1, 3, 1, 1]) / 6
     divergence = (p * (p / 0.25).log()).sum()
-    torch.testing.assert_close(loss(student, teacher), 10 * (divergence + 0) / 2)
+    expected = 10 * patches * (divergence + 0) / 2  # the mean over two channels
+    torch.testing.assert_close(loss(student, teacher), expected)
 
 
 def test_at_is_given_an_image_whose_pixels_are_the_patches():
