@@ -37,9 +37,12 @@ def differences(groups: Sequence[Group]) -> list[dict[str, Any]]:
     }
     names = list(dict.fromkeys(name for each in settings.values() for name in each))
     rows = [
-        dict(setting=name, values={group: each.get(name, NOT_SET) for group, each in settings.items()})
+        dict(
+            setting=name,
+            values={group: each.get(name, NOT_SET) for group, each in settings.items()},
+        )
         for name in names
-    ]  # fmt: skip
+    ]
     return [row for row in rows if len({*row['values'].values()}) > 1]
 
 
@@ -102,12 +105,10 @@ def facts(groups: Sequence[Group]) -> list[tuple[str, str]]:
 
 
 def _model(config: Mapping[str, Any]) -> str:
-    backbone = (config.get('backbone') or {}).get('type')
-    parts = [
-        config.get('cfg_path') or config.get('type'),
-        None if 'cfg_path' in config else backbone,
-    ]
-    return ', '.join(str(part) for part in parts if part)  # fmt: skip
+    if 'cfg_path' in config:
+        return str(config['cfg_path'])
+    parts = config.get('type'), (config.get('backbone') or {}).get('type')
+    return ', '.join(str(part) for part in parts if part)
 
 
 def _data(config: Config) -> str:

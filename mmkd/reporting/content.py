@@ -249,10 +249,9 @@ def _next(groups: Sequence[Group], verdict: Verdict, alone: Group | None) -> lis
             seed = '' if run.seed is None else f', seed {run.seed}'
             texts = [each['text'] for each in run.advice]
             found |= dict.fromkeys(f'{group.name}{seed}: {text}.' for text in texts)
-    unfinished = [
-        run for group in groups for run in group.runs if run.planned and not run.is_finished
-    ]
-    if unfinished:  # fmt: skip
+    runs = [run for group in groups for run in group.runs]
+    unfinished = [run for run in runs if run.planned and not run.is_finished]
+    if unfinished:
         found[f'Continue what is not finished, with --resume: {unfinished[0].path}.'] = None
     taught = any(group.role == 'distilled' for group in groups)
     if taught and (alone is None or not alone.rows):

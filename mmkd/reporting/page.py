@@ -10,6 +10,7 @@ from mmkd.reporting.predicted_figures import chosen_classes, shown_matrix
 
 # What tells an earlier report, which may be replaced, from any other page.
 MARK = '<meta name="generator" content="mmkd report">'
+NONE = '-'
 CHIPS = {
     'gain': 'gain shown',
     'loss': 'loss shown',
@@ -70,7 +71,7 @@ def _shown(content: Content) -> list[str]:
 def _metric(value: Any) -> str:
     """Mean and deviation of a column; COCO's -100 for objects that are not there is a dash."""
     if not value or (value['mean'] < 0 and value['std'] == 0):
-        return '–'
+        return NONE
     spread = f' ± {value["std"]:.1f}' if value['runs'] > 1 else ''
     return f'{value["mean"]:.1f}{spread}'
 
@@ -83,7 +84,7 @@ def _count(value: float | None) -> str:
         '20.4 M'
     """
     if value is None:
-        return '–'
+        return NONE
     units: Sequence[tuple[float, str]] = ((1e12, ' T'), (1e9, ' G'), (1e6, ' M'), (1e3, ' k'))
     for size, unit in units:
         if value >= size:

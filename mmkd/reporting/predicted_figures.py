@@ -16,7 +16,7 @@ from mmkd.reporting.pictures import (
     most_changed,
 )
 from mmkd.reporting.predicting import student_predictions, teacher_predictions
-from mmkd.reporting.predictions import Classifications, Detections, Predictions
+from mmkd.reporting.predictions import Detections, Predictions
 from mmkd.reporting.run_groups import Group
 
 BACKGROUND = 'background'
@@ -47,11 +47,11 @@ def predict_all(groups: Sequence[Group], missing: list[str]) -> list[Predicted]:
     Groups whose validation images are not those of the students are left out.
     """
     every = []
+    taught = next((run for group in groups for run in group.runs if run.is_distilled), None)
     for group in groups:
         predicted = Predicted(group)
         for seed, run in group.by_seed().items():
             _add(predicted, seed, str(run.path), lambda run=run: student_predictions(run), missing)
-        taught = next((run for g in groups for run in g.runs if run.is_distilled), None)
         if group.role == 'teacher' and not group.runs and taught is not None:
             _add(predicted, None, 'the teacher', lambda: teacher_predictions(taught), missing)
         if predicted.found:
@@ -219,18 +219,9 @@ def changed_images(
     counts = dict(better=better, worse=worse, equal=len(change) - better - worse)
     names = [side.group.name for side in sides]
     pictures = {}
-    chosen = dict(zip(('gained', 'lost'), most_changed(*scores), strict=True))
-    for kind, indices in chosen.items():
+    for kind, indices in zip(('gained', 'lost'), most_changed(*scores), strict=True):
         try:
-            if isinstance(found[0], Detections):
-                pictures[kind] = [
-                    detection_picture(index, names, found, scores)  # type: ignore[arg-type]
-                    for index in indices
-                ]
-            else:
-                run = next(run for run in after.group.runs if run.student is not None)
-                assert isinstance(found[0], Classifications) and run.student is not None
-                pictures[kind] = classification_pictures(indices, names, found, run.student)  # type: ignore[arg-type]
+            pictures[kind] = _pictures(indices, names, found, scores, after.group)
         except (OSError, ValueError, KeyError, AttributeError) as error:
             missing.append(f'pictures: an image cannot be read ({error})')
             break
@@ -238,6 +229,19 @@ def changed_images(
     about['p'] = _sign_test(better, worse)
     about['images'] = {kind: [p['name'] for p in each] for kind, each in pictures.items()}
     return about, pictures
+
+
+def _pictures(
+    indices: Sequence[int],
+    names: Sequence[str],
+    found: Sequence[Any],
+    scores: Sequence[Any],
+    group: Group,
+) -> list[dict[str, Any]]:
+    if isinstance(found[0], Detections):
+        return [detection_picture(index, names, found, scores) for index in indices]
+    config = next(run.student for run in group.runs if run.student is not None)
+    return classification_pictures(indices, names, found, config)
 
 
 def _sign_test(better: int, worse: int) -> float:

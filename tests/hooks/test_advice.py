@@ -9,7 +9,15 @@ from torch.utils.data import Dataset
 
 from mmkd.algorithms import FrozenTeacherDistill
 from mmkd.hooks import AdviceHook, TeacherEvaluationHook
+from mmkd.hooks.advice import read_advice
 from mmkd.teachers import FrozenTeacher
+
+
+@pytest.fixture(autouse=True)
+def work_dir(tmp_path, monkeypatch):
+    """Each test writes its advice into a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 class FakeRun:
@@ -27,6 +35,8 @@ class FakeRun:
             hooks=[evaluation, self.hook],
             logger=SimpleNamespace(warning=self.warnings.append),
             iter=begin,
+            epoch=0,
+            work_dir='.',
         )
         self.hook.before_train(self.runner)
 
@@ -94,6 +104,29 @@ def test_a_student_at_0():
     [warning] = FakeRun().validate(bbox_mAP=0.0, bbox_mAP_l=-1.0)
     assert 'the student is at 0' in warning
     assert len(FakeRun().validate()) == 1  # CocoMetric gives no AP without a detection
+
+
+def test_what_was_said_is_kept_and_a_resumed_run_does_not_repeat_it(work_dir):
+    assert read_advice(work_dir) == []
+    run = FakeRun(teacher={'coco/bbox_mAP': 0.01})
+    run.train(1.0, 1.0)
+    run.validate(bbox_mAP=0.0)
+    first, second = read_advice(work_dir)
+    assert (first['kind'], first['iteration']) == ('weak teacher', 0)
+    assert (second['kind'], second['iteration'], second['epoch']) == ('zero', 2, 0)
+    assert second['text'] in run.warnings[1]
+
+    assert FakeRun(begin=2).validate(bbox_mAP=0.0) == []
+    assert len(read_advice(work_dir)) == 2
+    assert len(FakeRun(begin=1).validate(bbox_mAP=0.0)) == 1  # resumed from before it was said
+    FakeRun()  # another training in the same folder
+    assert read_advice(work_dir) == []
+
+
+@pytest.mark.parametrize('content', ['', '{}', '[1, {"kind": "zero"}]', '[' * 100_000])
+def test_a_damaged_file_gives_no_advice(work_dir, content):
+    (work_dir / 'advice.json').write_text(content)
+    assert read_advice(work_dir) == []
 
 
 def test_a_weak_teacher():
