@@ -244,7 +244,9 @@ def _add_unlabeled(
     draft.decisions += data.decisions
     if is_classifier(draft.base):
         draft.decisions.append(('unlabeled', 'for the distillation losses alone'))
-        return dict(weight=0.0)
+        student, teacher = map(_class_counts, built)
+        # The teacher's class is the label, if it is one of the student's; no loss may need it then.
+        return dict(weight=0.0) if student == teacher else dict(weight=0.0, labels={})
     counts = _head_classes(built[0]), _head_classes(built[1])
     settings, text = label_settings(options, names.student, names.teacher, counts)
     draft.decisions.append(('labels', text))
