@@ -103,8 +103,8 @@ class AdviceHook(Hook):
                 self._advise(
                     runner,
                     f'weak {who}',
-                    f'{who} is weak on the validation data ({found}); check its checkpoint, its '
-                    'classes and its image size, or train it on your data first',
+                    f'{who} is weak on the validation data ({found}); check '
+                    'teacher_checkpoint, its classes and image_size, or train it on your data first',
                 )
 
     def after_train_iter(
@@ -133,8 +133,9 @@ class AdviceHook(Hook):
             self._advise(
                 runner,
                 'zero',
-                'the student is at 0 on the validation data; train it alone for as long, and lower '
-                'the loss weights if it learns then (docs: "The student\'s AP stays at 0")',
+                'the student is at 0 on the validation data; train it alone for as long '
+                "(method='student'), and lower the weights if it learns then "
+                '(method_options=dict(loss_weight=...); docs: "The student\'s AP stays at 0")',
             )
         for who, teacher in _teachers(runner).items():
             both = [name for name in student if name in teacher]
@@ -160,7 +161,8 @@ class AdviceHook(Hook):
                 runner,
                 'dominance',
                 f'the distillation losses are {distillation / task:.3g} times the losses of the '
-                'task; lower their loss_weight, or let LossBalanceHook set it',
+                'task; lower their weight (method_options=dict(loss_weight=...)), or add '
+                'mmkd.LossBalanceHook to custom_hooks, which sets it',
             )
 
     def _judge_progress(self, runner: Runner) -> None:
@@ -176,8 +178,9 @@ class AdviceHook(Hook):
                     runner,
                     f'progress of {name}',
                     f'{name} has not fallen in {WINDOWS * self.window} iterations ({first:.4g}, '
-                    f'then {last:.4g}); check the teacher, raise the weight, or add a connector '
-                    '(docs: "The distillation loss does not fall")',
+                    f'then {last:.4g}); check the teacher, or raise the weight '
+                    '(method_options=dict(loss_weight=...); docs: "The distillation loss does not '
+                    'fall")',
                 )
 
     def _advise(self, runner: Runner, kind: str, text: str) -> None:
