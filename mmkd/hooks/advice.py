@@ -104,7 +104,8 @@ class AdviceHook(Hook):
                     runner,
                     f'weak {who}',
                     f'{who} is weak on the validation data ({found}); check '
-                    'teacher_checkpoint, its classes and image_size, or train it on your data first',
+                    'teacher_checkpoint, its classes and image_size, or train the teacher on your '
+                    'data first',
                 )
 
     def after_train_iter(
