@@ -1,17 +1,19 @@
-"""Train a teacher, a student alone and a student with PCKA on scenes of digits, and compare them.
+"""Train a teacher and students on scenes of digits, and compare them.
 
-The two students train side by side with the same budget. Finished runs are kept. The demo writes
-results.json, results.md, report.html, curves.png and detections.png into the work directory.
+All students see the same scenes: alone, alone for twice as long, with PCKA, and with the recipe,
+which is several losses at once. Finished runs are kept. The demo writes results.json, results.md,
+report.html, curves.png and detections.png into the work directory.
 """
 
 import argparse
+import os
 import time
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-import mmkd.registry  # noqa: F401
+import mmkd
 from mmkd.analysis import (
     Run,
     draw_detections,
@@ -28,18 +30,31 @@ from mmkd.storage.checkpoint import load_all, read_state_dict
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 TEACHER = CONFIGS / 'digits/gfl_r18w48_fpn_digits.py'
-STUDENTS = {
-    'student': CONFIGS / 'digits/gfl_r18w16_fpn_digits.py',
-    'student + PCKA': CONFIGS / 'pcka/pcka_gfl_r18w48_r18w16_fpn_digits.py',
+STUDENT = CONFIGS / 'digits/gfl_r18w16_fpn_digits.py'
+PCKA = CONFIGS / 'pcka/pcka_gfl_r18w48_r18w16_fpn_digits.py'
+ALONE, LONGER, WITH_PCKA, RECIPE = 'student', 'student, 2x', 'student + PCKA', 'student + recipe'
+ROWS = (ALONE, LONGER, WITH_PCKA, RECIPE)
+QUICK_ROWS = (ALONE, RECIPE)
+FOLDERS = {
+    ALONE: 'student',
+    LONGER: 'student_2x',
+    WITH_PCKA: 'student_pcka',
+    RECIPE: 'student_recipe',
 }
-QUICK = 4  # --quick divides the epochs by this
+# Epochs with --quick: most of the time goes to the teacher, as a weak one has nothing to teach.
+QUICK_EPOCHS = dict(teacher=4, student=5)
+QUICK_WIDTH = 32  # of the teacher, instead of 48
 PICTURED = range(4)  # the first validation scenes
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = CommandParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--quick', action='store_true', help=f'train 1/{QUICK} of the epochs')
+    parser.add_argument(
+        '--quick',
+        action='store_true',
+        help='a smaller teacher, fewer epochs, and of the students two: alone and with the recipe',
+    )
     parser.add_argument(
         '--seeds', type=int, nargs='+', default=[0], help='seeds of the students (default: 0)'
     )
@@ -54,36 +69,59 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def shorten(cfg: Config) -> None:
-    """Give a run fewer epochs."""
-    epochs = cfg.train_cfg.max_epochs // QUICK
+def set_epochs(cfg: Config, epochs: int) -> None:
+    """Give a run another number of epochs."""
     cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
     cfg.param_scheduler[-1].update(end=epochs, T_max=epochs)
 
 
-def write_demo_config(
-    source: Path, work_dir: Path, seed: int, *, quick: bool, teacher: Path | None = None
+def trained_teacher(work_dir: Path, quick: bool) -> Path:
+    """Train the teacher unless that is done, and return the path of its config."""
+    print(f'== teacher -> {work_dir}', flush=True)
+    cfg = Config.fromfile(TEACHER)
+    if quick:
+        set_epochs(cfg, QUICK_EPOCHS['teacher'])
+        cfg.model.backbone.base_channels = QUICK_WIDTH
+        cfg.model.neck.in_channels = [2 * QUICK_WIDTH, 4 * QUICK_WIDTH, 8 * QUICK_WIDTH]
+    config = write_config(cfg, work_dir, 0)
+    train_all({'teacher': config})
+    return config.resolve()
+
+
+def student_settings(row: str, teacher: Path) -> Config:
+    """The config of a row, before its schedule is changed."""
+    if row == WITH_PCKA:
+        cfg = Config.fromfile(PCKA)
+        cfg.model.teacher.update(cfg_path=str(teacher), checkpoint=str(checkpoint_of(teacher)))
+        return cfg
+    if row != RECIPE:
+        return Config.fromfile(STUDENT)
+    plan = mmkd.plan(
+        teacher=teacher,
+        teacher_checkpoint=checkpoint_of(teacher),
+        student=STUDENT,
+        method='recipe',
+        evaluate_teacher=False,
+        work_dir=teacher.parent / 'recipe',
+    )
+    return Config.fromfile(plan.write())
+
+
+def write_student_config(
+    row: str, work_dir: Path, seed: int, *, quick: bool, teacher: Path
 ) -> Path:
     """Write the config of one run beside its work directory."""
-    cfg = Config.fromfile(source)
+    cfg = student_settings(row, teacher)
     if quick:
-        shorten(cfg)
-    if teacher is not None:
-        if 'teacher' in cfg.model:
-            cfg.model.teacher.checkpoint = str(teacher)
-        teacher_config = dict(cfg_path=str(TEACHER), checkpoint=str(teacher))
-        cfg.custom_hooks.append(
-            dict(type='mmkd.FeatureSimilarityHook', teacher=teacher_config, patch_size=4)
-        )
+        set_epochs(cfg, QUICK_EPOCHS['student'])
+    if row == LONGER:
+        set_epochs(cfg, 2 * cfg.train_cfg.max_epochs)
+    similar = dict(cfg_path=str(teacher), checkpoint=str(checkpoint_of(teacher)))
+    cfg.custom_hooks = [
+        *cfg.get('custom_hooks', []),
+        dict(type='mmkd.FeatureSimilarityHook', teacher=similar, patch_size=4),
+    ]
     return write_config(cfg, work_dir, seed)
-
-
-def trained_teacher(work_dir: Path, quick: bool) -> Path:
-    """Train the teacher unless that is done, and return the path of its weights."""
-    print(f'== teacher -> {work_dir}', flush=True)
-    config = write_demo_config(TEACHER, work_dir, 0, quick=quick)
-    train_all({'teacher': config})
-    return checkpoint_of(config)
 
 
 def columns(run: Run) -> dict[str, float]:
@@ -108,26 +146,24 @@ def main() -> None:
     """Run the demo."""
     args = parse_args()
     start = time.perf_counter()
+    names = QUICK_ROWS if args.quick else ROWS
     teacher = trained_teacher(args.work_dir / 'teacher', args.quick)
     rows = {
         'teacher': [columns(read_run(args.work_dir / 'teacher'))],
-        **{name: [] for name in STUDENTS},
+        **{name: [] for name in names},
     }
     for seed in args.seeds:
-        folders = {
-            name: args.work_dir / f'seed{seed}' / name.replace(' + ', '_').lower()
-            for name in STUDENTS
-        }
-        print(f'== students, seed {seed} -> {args.work_dir / f"seed{seed}"}', flush=True)
+        folder = args.work_dir / f'seed{seed}'
+        folders = {name: folder / FOLDERS[name] for name in names}
+        print(f'== students, seed {seed} -> {folder}', flush=True)
         train_all(
             {
-                name: write_demo_config(
-                    source, folders[name], seed, quick=args.quick, teacher=teacher
-                )
-                for name, source in STUDENTS.items()
-            }
+                name: write_student_config(name, path, seed, quick=args.quick, teacher=teacher)
+                for name, path in folders.items()
+            },
+            jobs=os.cpu_count(),
         )
-        runs = {name: read_run(folder) for name, folder in folders.items()}
+        runs = {name: read_run(path) for name, path in folders.items()}
         for name, run in runs.items():
             rows[name].append(columns(run))
     plot_curves(runs, args.work_dir / 'curves.png')
