@@ -29,6 +29,16 @@ def arguments(*options):
     return distill.arguments_of(distill.parse_args([*REQUIRED, *options]))
 
 
+def test_unlabeled_images():
+    assert arguments('--unlabeled=d')['unlabeled'] == 'd'
+    options = ['score=0.5', 'classes.cat=pet', 'classes.dog=pet']
+    assert arguments('--unlabeled=d', '--unlabeled-options', *options)['unlabeled'] == {
+        'images': 'd',
+        'score': 0.5,
+        'classes': {'cat': 'pet', 'dog': 'pet'},
+    }
+
+
 def test_options_are_the_arguments_of_the_call():
     given = arguments(
         *('--method=pcka', '--epochs=3', '--batch-size=2', '--work-dir=w', '--amp'),

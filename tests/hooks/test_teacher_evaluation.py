@@ -292,3 +292,23 @@ def test_a_detector_in_bfloat16(detecting):
     (exact,) = measure(detecting()).values()
     assert dtypes == {torch.bfloat16}
     assert measured == pytest.approx(exact, abs=0.02)
+
+
+def test_a_detector_of_more_classes_is_measured_on_those_of_the_data(detecting, tmp_path):
+    """The same detector with two more classes in front, which it finds nowhere."""
+    state = torch.load(tmp_path / 'teacher.pth')['state_dict']
+    for name, fill in (('weight', 0.0), ('bias', -20.0)):
+        own = state[f'bbox_head.gfl_cls.{name}']
+        state[f'bbox_head.gfl_cls.{name}'] = torch.cat([torch.full_like(own[:2], fill), own])
+    torch.save({'state_dict': state}, tmp_path / 'more.pth')
+    more = {'checkpoint': str(tmp_path / 'more.pth'), 'bbox_head': {'num_classes': 12}}
+    labels = {label + 2: label for label in range(10)}
+    runner, hook = detecting(**more), TeacherEvaluationHook(labels)
+    hook.before_train(runner)
+    (expected,) = measure(detecting()).values()
+    assert expected['coco/bbox_mAP_50'] > 0
+    assert hook.metrics['teacher'] == pytest.approx(expected, abs=1e-3)
+    with pytest.raises(ValueError, match=r'labels: expected labels from 0 to 9 of the data, got'):
+        TeacherEvaluationHook({2: 10}).before_train(runner)
+    with pytest.raises(ValueError, match=r'labels: expected labels from 0 to 11 of teacher\.bbox'):
+        TeacherEvaluationHook({12: 0}).before_train(runner)
