@@ -410,7 +410,7 @@ class Row(NamedTuple):
     schedule: str
     source: str
     result: float | None
-    update: Losses = {}
+    update: Mapping[str, Mapping[str, Any]] = {}
 
 
 def method_of(row: Row) -> Method:
@@ -435,7 +435,7 @@ def _table(
     source: str,
     pairs: tuple[str, ...],
     *results: float | None,
-    update: Losses = {},
+    update: Mapping[str, Mapping[str, Any]] = {},
 ) -> list[Row]:
     """Rows of one line of a table. Mobile students and two-stage detectors have their own rate."""
 
