@@ -1,5 +1,6 @@
 """The page of a report, from its template."""
 
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -32,7 +33,7 @@ def render(content: Content, json_name: str) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(metric=_metric, count=_count)
+    environment.filters.update(metric=_metric, count=_count, as_json=_as_json)
     folder = files(__package__) / 'template'
     template = environment.from_string((folder / 'report.html').read_text())
     chosen = chosen_classes(content.matrices) if content.matrices else []
@@ -74,6 +75,10 @@ def _metric(value: Any) -> str:
         return NONE
     spread = f' ± {value["std"]:.1f}' if value['runs'] > 1 else ''
     return f'{value["mean"]:.1f}{spread}'
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2)
 
 
 def _count(value: float | None) -> str:
