@@ -42,7 +42,7 @@ FOLDERS = {
     RECIPE: 'student_recipe',
 }
 # Epochs with --quick: most of the time goes to the teacher, as a weak one has nothing to teach.
-QUICK_EPOCHS = dict(teacher=4, student=5)
+QUICK_EPOCHS = dict(teacher=4, student=4)
 QUICK_WIDTH = 32  # of the teacher, instead of 48
 PICTURED = range(4)  # the first validation scenes
 

@@ -107,7 +107,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
         self.pseudo_labels = None if pseudo_labels is None else PseudoLabels(**pseudo_labels)
         if self.pseudo_labels is not None:
             self._check_single_teacher()
-            self.data_preprocessor = BothBatches(self.data_preprocessor)
+            self.data_preprocessor: nn.Module = BothBatches(self.data_preprocessor)
         # Set by MMRazor's StopDistillHook.
         self.distillation_stopped = False
         # Factors of distillation losses, set by LossScheduleHook; the default is 1.
@@ -163,7 +163,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
         inputs: Tensor,
         data_samples: Samples = None,
         mode: str = 'tensor',
-        unlabeled: Mapping[str, Any] | None = None,
+        unlabeled: Any = None,
     ) -> Any:
         """Run as MMEngine models do.
 
@@ -171,7 +171,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
             inputs: (B, 3, H, W), preprocessed.
             data_samples: The batch's samples.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
-            unlabeled: With ``pseudo_labels`` and in mode ``'loss'``, the ``inputs`` and
+            unlabeled: With ``pseudo_labels`` and in mode ``'loss'``, a dict with the ``inputs`` and
                 ``data_samples`` of a second batch, without ground truth.
 
         Raises:
@@ -181,6 +181,7 @@ class FrozenTeacherDistill(BaseAlgorithm):
             return super().forward(inputs, data_samples, mode)
         if unlabeled is None:
             raise ValueError(NO_UNLABELED)
+        assert isinstance(self.teacher, FrozenTeacher)  # the constructor checked it
         labeled = self.loss(inputs, data_samples)
         self.measure_gradients = False  # they were those of the labeled batch
         self.pseudo_labels.label(self.teacher, **unlabeled)

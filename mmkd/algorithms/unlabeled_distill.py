@@ -33,7 +33,7 @@ class UnlabeledDistill(FrozenTeacherDistill):
         inputs: Tensor,
         data_samples: Samples = None,
         mode: str = 'tensor',
-        unlabeled: Tensor | None = None,
+        unlabeled: Any = None,
     ) -> Any:
         """Run as MMEngine models do; mode ``'loss'`` takes unlabeled images (U, 3, H, W) as well.
 

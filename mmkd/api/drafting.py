@@ -14,6 +14,7 @@ from mmkd.api.run_settings import (
     Launcher,
     batch_settings,
     epoch_length,
+    process_count,
     seed_settings,
     tensorboard_settings,
 )
@@ -237,7 +238,14 @@ def _add_unlabeled(
     draft: Draft, options: Mapping[str, Any], names: _ClassNames, built: Sequence[nn.Module]
 ) -> Settings:
     """Add unlabeled images to a draft. Returns what the algorithm does with them."""
-    data = unlabeled_data(draft.base, draft.settings, options, draft.work_dir, draft.files.content)
+    data = unlabeled_data(
+        draft.base,
+        draft.settings,
+        options,
+        draft.work_dir,
+        draft.files.content,
+        process_count(draft.launcher),
+    )
     # It stands before the loop that names it.
     draft.settings = dict(data.settings) | draft.settings | data.settings
     draft.files.content.update(data.files)

@@ -79,7 +79,7 @@ class UnlabeledImages(BaseDataset):
             raise ValueError(f'unlabeled: expected images, none of {len(self)} files can be read')
 
 
-def image_files(folder: str | os.PathLike) -> tuple[list[str], dict[str, int]]:
+def image_files(folder: str | os.PathLike[str]) -> tuple[list[str], dict[str, int]]:
     """Return the images below a folder, and how many files of each other kind there are.
 
     Args:
@@ -96,7 +96,7 @@ def image_files(folder: str | os.PathLike) -> tuple[list[str], dict[str, int]]:
     images: list[str] = []
     others: dict[str, int] = {}
     seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(os.fspath(folder), followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:  # a link to a folder above
             folders.clear()

@@ -54,7 +54,7 @@ def check_non_negative(name: str, value: float) -> None:
 
 def is_score(value: object) -> bool:
     """Return whether a value is a number between 0 and 1, without them."""
-    return isinstance(value, Real) and 0 < value < 1
+    return isinstance(value, int | float) and 0 < value < 1
 
 
 def check_positive_int(name: str, value: int) -> None:

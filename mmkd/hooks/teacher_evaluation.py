@@ -26,7 +26,7 @@ def _check_classes(
     teachers: Mapping[str, FrozenTeacher], dataset: Any, labels: Mapping[int, int] | None
 ) -> None:
     """Raise if a teacher's classes, or what they mean here, are not those of the data set."""
-    heads = {
+    heads: dict[str, Any] = {
         f'teacher.{prefix}{name}': head
         for prefix, teacher in teachers.items()
         for name, head in classifying_heads(teacher.model)

@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ def read_unlabeled(cfg: Config, given: Unlabeled) -> dict[str, Any]:
             trains by iterations.
     """
     keys = CLASSIFIER_KEYS if is_classifier(cfg) else DETECTOR_KEYS
-    options = dict(given) if isinstance(given, Mapping) else dict(images=given)
+    options: dict[str, Any] = dict(given) if isinstance(given, Mapping) else dict(images=given)
     images = options.get('images')
     if unknown := [key for key in options if key not in keys]:
         kind = 'classifiers' if is_classifier(cfg) else 'detectors'
@@ -100,6 +101,7 @@ def unlabeled_data(
     options: Mapping[str, Any],
     folder: Path,
     written: Mapping[Path, Any],
+    processes: int = 1,
 ) -> UnlabeledData:
     """Return the settings of a second loader with the images of a folder.
 
@@ -111,6 +113,7 @@ def unlabeled_data(
         options: Of :func:`read_unlabeled`.
         folder: Folder of the run, for the list of images.
         written: Files that the settings name and that are not there yet, with their text.
+        processes: Number of processes, which share the images.
 
     Raises:
         ValueError: If no image is left, or the config's transforms do not read files.
@@ -133,7 +136,7 @@ def unlabeled_data(
     if others:
         text += f'; no images: {_counts(others)}'
     size = options.get('batch_size') or _train_loader(cfg, settings)['batch_size']
-    batch = min(size, len(kept))
+    batch = min(size, math.ceil(len(kept) / processes))
     decisions = [('unlabeled', text), ('unlabeled', f'{batch} of them in each step')]
     path = folder.resolve() / LIST
     dataset = dict(
