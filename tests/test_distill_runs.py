@@ -83,6 +83,26 @@ def test_finished_runs_are_returned_without_training(compared, monkeypatch, caps
     assert [line.split(' | ')[0] for line in one.table.splitlines()[2:]] == ['| kd', '| teacher']
 
 
+def test_the_report_compares_the_runs_as_the_table_does(compared):
+    _, result = compared
+    assert result.report == result.runs[1].work_dir / 'report.html'
+    facts = json.loads(result.report.with_suffix('.json').read_text())
+    groups = {group['name']: group for group in facts['groups']}
+    assert [*groups] == ['teacher', 'student', 'kd']
+    assert groups['kd']['gain']['text'] in result.table
+    for run in result.runs:
+        (own,) = [each for each in groups[run.method]['runs'] if each['seed'] == run.seed]
+        logged = run.metrics['student']['accuracy/top1']
+        assert own['metrics'] == {'top-1': pytest.approx(logged)}
+        assert (run.work_dir / 'predictions.npz').is_file()
+    # The checkpoints score as the runs did: the mean over 40 images and two seeds.
+    rows = facts['classes']
+    assert sum(row['objects'] for row in rows) == 40
+    for name in ('student', 'kd'):
+        right = sum(row['objects'] * (row['values'][name] or 0) for row in rows) / 40
+        assert right == pytest.approx(groups[name]['metrics']['top-1']['mean'], abs=1e-4)
+
+
 @pytest.mark.slow
 def test_a_run_of_several_equals_the_run_alone(compared, tmp_path):
     arguments, result = compared

@@ -95,8 +95,8 @@ def _rows(student: Tensor, teacher: Tensor) -> Pair:
     """Rows of both outputs; the larger of two maps is averaged to the size of the smaller."""
     student, teacher = student.float(), teacher.float()
     if student.ndim == 4:
-        sides = zip(student.shape[2:], teacher.shape[2:], strict=True)
-        size = [min(pair) for pair in sides]
+        (height, width), (other_height, other_width) = student.shape[2:], teacher.shape[2:]
+        size = min(height, other_height), min(width, other_width)
         student, teacher = (F.adaptive_avg_pool2d(map_, size) for map_ in (student, teacher))
         student, teacher = (map_.permute(0, 2, 3, 1) for map_ in (student, teacher))
     return student.flatten(0, -2), teacher.flatten(0, -2)

@@ -36,7 +36,7 @@ def differences(groups: Sequence[Group]) -> list[dict[str, Any]]:
         if group.runs and group.role != 'teacher'
     }
     names = list(dict.fromkeys(name for each in settings.values() for name in each))
-    rows = [
+    rows: list[dict[str, Any]] = [
         dict(
             setting=name,
             values={group: each.get(name, NOT_SET) for group, each in settings.items()},

@@ -148,7 +148,8 @@ def _changes(
 
 def _colors(groups: Sequence[Group]) -> dict[str, str]:
     """A class of the page's style for each group."""
-    colors, others = {}, 0
+    colors: dict[str, str] = {}
+    others = 0
     for group in groups:
         if group.role in ('teacher', 'student') and group.role not in colors.values():
             colors[group.name] = group.role

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from mmkd.reporting.pictures import (
     most_changed,
 )
 from mmkd.reporting.predicting import student_predictions, teacher_predictions
-from mmkd.reporting.predictions import Detections, Predictions
+from mmkd.reporting.predictions import Classifications, Detections, Predictions
 from mmkd.reporting.run_groups import Group
 
 BACKGROUND = 'background'
@@ -51,9 +52,9 @@ def predict_all(groups: Sequence[Group], missing: list[str]) -> list[Predicted]:
     for group in groups:
         predicted = Predicted(group)
         for seed, run in group.by_seed().items():
-            _add(predicted, seed, str(run.path), lambda run=run: student_predictions(run), missing)
+            _add(predicted, seed, str(run.path), partial(student_predictions, run), missing)
         if group.role == 'teacher' and not group.runs and taught is not None:
-            _add(predicted, None, 'the teacher', lambda: teacher_predictions(taught), missing)
+            _add(predicted, None, 'the teacher', partial(teacher_predictions, taught), missing)
         if predicted.found:
             every.append(predicted)
     students = [each for each in every if each.group.role != 'teacher'] or every
@@ -79,16 +80,19 @@ def _add(
     # Whatever is wrong with a run's data, model or checkpoint, the rest of the report stands.
     try:
         found = predict()
-        scores = (
-            score_detections(found)
-            if isinstance(found, Detections)
-            else score_classifications(found)
-        )
+        scores = _scores(found)
     except Exception as error:
         reason = ' '.join(str(error).split()) or type(error).__name__
         missing.append(f'{who}: no predictions ({reason})')
     else:
         predicted.found[seed], predicted.scores[seed] = found, scores
+
+
+def _scores(found: Predictions) -> Scores:
+    if isinstance(found, Detections):
+        return score_detections(found)
+    assert isinstance(found, Classifications)
+    return score_classifications(found)
 
 
 def disagreements(predicted: Sequence[Predicted], metric: str) -> list[str]:
@@ -147,7 +151,7 @@ def confusion_matrices(predicted: Sequence[Predicted]) -> list[dict[str, Any]]:
     """The confusions of each group, summed over its runs; rows are the true classes."""
     matrices = []
     for each in predicted:
-        total = sum(score.confusion for score in each.scores.values())
+        total = np.sum([score.confusion for score in each.scores.values()], axis=0)
         names = [*each.any.classes]
         if isinstance(each.any, Detections):
             names.append(BACKGROUND)
@@ -175,7 +179,7 @@ def shown_matrix(matrix: dict[str, Any], chosen: Sequence[int]) -> dict[str, Any
 
 def chosen_classes(matrices: Sequence[dict[str, Any]]) -> list[int]:
     """All classes, or those with the most confusions if they are many, in their order."""
-    total = sum(np.array(matrix['counts']) for matrix in matrices)
+    total = np.sum([matrix['counts'] for matrix in matrices], axis=0)
     if len(total) <= MATRIX + 1:
         return [*range(len(total))]
     errors = total * (1 - np.eye(len(total), dtype=int))

@@ -210,8 +210,8 @@ def _detections(
 
 def _in_classes(data: Classes, teacher: FrozenTeacher, settings: Mapping[str, Any]) -> Predict:
     """The teacher's predictions with the labels of the data's classes."""
-    heads = [head for _, head in classifying_heads(teacher.model)]
-    count = heads[-1].num_classes if heads else len(data)
+    heads: list[Any] = [head for _, head in classifying_heads(teacher.model)]
+    count = int(heads[-1].num_classes) if heads else len(data)
     if count == len(data):
         return teacher.predict
     path = settings.get('cfg_path')

@@ -163,7 +163,8 @@ def _is_run(folder: Path) -> bool:
 
 def read_folder(path: Path, method: str | None = None) -> RunFolder:
     """Read what is there of a run; what is not becomes one of its ``problems``."""
-    log, problems = read_log(path), []
+    log = read_log(path)
+    problems: list[str] = []
     config = _config(path, log.started, problems)
     checkpoint = _checkpoint(path)
     if log.started is None:

@@ -53,8 +53,8 @@ def group_runs(runs: Sequence[RunFolder]) -> list[Group]:
     groups: dict[str, Group] = {}
     for run in runs:
         role = _role(run, distilled)
-        key = role if role in (TEACHER, STUDENT) else ''
-        key += json.dumps(settings_of(run), default=str, sort_keys=True)
+        settings = json.dumps(settings_of(run), default=str, sort_keys=True)
+        key = f'{role} {settings}'
         groups.setdefault(key, Group(_name(run, role), role)).runs.append(run)
     for group in groups.values():
         group.runs.sort(key=lambda run: (run.seed is None, run.seed or 0))

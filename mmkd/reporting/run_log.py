@@ -1,9 +1,9 @@
 """What a run logged, from MMEngine's scalars.json."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def _rows(file: Path) -> Iterator[Row]:
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict) and isinstance(row.get('step'), int):
-            yield {k: v for k, v in row.items() if isinstance(v, Real) and not isinstance(v, bool)}
+            yield {k: v for k, v in row.items() if type(v) in (int, float)}
 
 
 def _forget(log: RunLog, first: Row) -> None:
@@ -90,4 +90,4 @@ def _replace(rows: list[Row], row: Row) -> None:
 
 def number(value: Any) -> float | None:
     """A value as JSON has it: NaN and infinity are None."""
-    return float(value) if isinstance(value, Real) and abs(value) < float('inf') else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
