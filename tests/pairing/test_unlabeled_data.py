@@ -58,19 +58,19 @@ def test_new_images_join_each_step(plan, photos):
     cfg = load_config(str(planned.write()))
     assert planned.work_dir.name.endswith('_unlabeled-my photos')
     assert decided(planned, 'unlabeled') == [
-        f'2 images of {photos}; 1 are left out: the training or validation data has them; '
+        f'2 images of {photos}; left out, as the training or validation data has them: 1; '
         'no images: 1 .txt',
         '2 of them in each step',
     ]
     assert decided(planned, 'labels') == [
-        "the teacher's boxes of Square -> square, disc; those of 1 other classes are left out"
+        "the teacher's boxes of Square -> square, disc; left out, other classes of the teacher: 1"
     ]
     assert cfg.train_cfg.type == 'mmkd.UnlabeledTrainLoop'
     loader = cfg.train_cfg.unlabeled_dataloader
     assert loader.batch_size == 2
     assert Path(loader.dataset.ann_file).read_text() == '3.png\nnew.png\n'
     assert cfg.model.pseudo_labels.labels == {0: 1, 2: 0}
-    assert planned.check() == 'one training step and one validation batch'
+    assert planned.check().startswith('one training step and one validation batch; warning: val_')
 
 
 def test_the_teacher_is_evaluated_on_the_classes_of_the_data(plan, photos):

@@ -132,7 +132,8 @@ def unlabeled_data(
         )
     text = f'{len(kept)} images of {root}'
     if len(found) > len(kept):
-        text += f'; {len(found) - len(kept)} are left out: the training or validation data has them'
+        known_too = len(found) - len(kept)
+        text += f'; left out, as the training or validation data has them: {known_too}'
     if others:
         text += f'; no images: {_counts(others)}'
     size = options.get('batch_size') or _train_loader(cfg, settings)['batch_size']
@@ -209,10 +210,9 @@ def label_settings(
     settings['labels'] = labels
     pairs = [(teacher[first], student[second]) for first, second in labels.items()]
     shown = ', '.join(a if a == b else f'{a} -> {b}' for a, b in pairs[:5])
+    text = f"the teacher's boxes of {shown}" + (', ...' if len(pairs) > 5 else '')
     rest = len(teacher) - len(pairs)
-    return settings, f"the teacher's boxes of {shown}" + (', ...' if len(pairs) > 5 else '') + (
-        f'; those of {rest} other classes are left out' if rest else ''
-    )
+    return settings, text + (f'; left out, other classes of the teacher: {rest}' if rest else '')
 
 
 def _counts(kinds: Mapping[str, int]) -> str:
