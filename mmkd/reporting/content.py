@@ -194,12 +194,20 @@ def _group(
 
 
 def _measured_costs(group: Group) -> Any:
-    """What ``costs.json`` in a run's folder says, such as latencies."""
+    """What ``costs.json`` in a run's folder says, or the record of an ONNX export that lies there.
+
+    Such a record has ``costs`` by model: multiply-adds, bytes and milliseconds.
+    """
     for run in group.runs:
-        try:
-            return json.loads((run.path / COSTS).read_bytes())
-        except (OSError, ValueError, RecursionError):
-            continue
+        for path in [run.path / COSTS, *sorted(run.path.glob('*.json'))]:
+            try:
+                content = json.loads(path.read_bytes())
+            except (OSError, ValueError, RecursionError):
+                continue
+            if path.name == COSTS:
+                return content
+            if isinstance(content, dict) and 'exported_by' in content and content.get('costs'):
+                return content['costs']
     return None
 
 

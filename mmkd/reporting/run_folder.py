@@ -81,15 +81,23 @@ class RunFolder:
         key = 'iter' if self.unit == 'iteration' else 'epoch'
         steps = [int(row.get(key, 0)) for row in self.log.train[-1:]]
         steps += [int(row['step']) for row in self.log.validations[-1:]]
-        if self.checkpoint is not None and (number := re.search(r'\d+$', self.checkpoint.stem)):
-            steps.append(int(number[0]))
+        if self._saved is not None:
+            steps.append(self._saved)
         return max(steps, default=0)
 
     @property
     def is_finished(self) -> bool:
-        """Whether the last checkpoint is that of the end."""
-        saved = '' if self.checkpoint is None else self.checkpoint.stem.rpartition('_')[2]
-        return self.planned is not None and saved == str(self.planned)
+        """Whether there is a checkpoint or a validation of the end."""
+        validated = [int(row['step']) for row in self.log.validations[-1:]]
+        return self.planned is not None and self.planned in (self._saved, *validated)
+
+    @property
+    def _saved(self) -> int | None:
+        """Epoch or iteration of the last checkpoint, if its name says it."""
+        prefix = 'iter' if self.unit == 'iteration' else 'epoch'
+        name = '' if self.checkpoint is None else self.checkpoint.stem
+        found = re.fullmatch(rf'{prefix}_(\d+)', name)
+        return None if found is None else int(found[1])
 
     @property
     def columns(self) -> dict[str, float]:

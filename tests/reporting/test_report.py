@@ -216,11 +216,15 @@ def test_what_the_guard_rails_said_and_costs_that_lie_in_the_run(tmp_path):
     run = write_run(tmp_path / 'taught', (30, 54), method='kd')
     advice = [{'kind': 'zero', 'text': f'lower it {HOSTILE}', 'epoch': 1, 'iteration': 3}]
     (run / 'advice.json').write_text(json.dumps(advice))
-    (run / 'costs.json').write_text(json.dumps({'latency <b>': 3.5}))
+    exported = {'exported_by': 'mmkd 1', 'costs': {'student <b>': {'onnx_ms': 3.5}}}
+    (run / 'student.json').write_text(json.dumps(exported))
     page, facts = read(mmkd.report(tmp_path, predictions=False))
     assert facts['next'][0] == f'kd, seed 0: lower it {HOSTILE}.'
     assert f'lower it {HOSTILE}' in page.text
-    assert '"latency <b>": 3.5' in page.text
+    assert '"student <b>": { "onnx_ms": 3.5 }' in page.text
+    (run / 'costs.json').write_text('{"latency": 7}')
+    _, facts = read(mmkd.report(tmp_path, predictions=False))
+    assert facts['groups'][1]['measured_costs'] == {'latency': 7}
     assert page.tags.count('script') == 1
 
 
