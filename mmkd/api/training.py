@@ -203,9 +203,10 @@ def distill(
     table, findings = compare(runs)
     if is_main_process() and table:
         print('', table, *findings, '', sep='\n')
+    writes = report and is_main_process()  # without the group, each process is the main one
     if joins:
         close_process_group()
-    page = _report(runs, first.work_dir) if report and is_main_process() else None
+    page = _report(runs, first.work_dir) if writes else None
     return Result(**vars(first), runs=runs, table=table, findings=findings, report=page)
 
 

@@ -145,6 +145,8 @@ def test_options_reach_the_call(monkeypatch):
     monkeypatch.setattr(mmkd, 'distill', lambda **given: calls.append(given))
     distill.main([*REQUIRED, '--method=fkd'])
     assert (calls[0]['method'], calls[0]['student']) == ('fkd', 's.py')
+    distill.main([*REQUIRED, '--no-report'])
+    assert [call['report'] for call in calls] == [True, False]
 
 
 @pytest.mark.slow
@@ -171,4 +173,5 @@ def test_two_processes_write_once_and_agree(tmp_path, free_port):
     assert run.stdout.count('student    ') == 2  # the decision, and the file at the end
     folder = tmp_path / 'kd_resnet14_digits_resnet8_digits_1e'
     assert (folder / 'student.pth').is_file()
+    assert run.stdout.count(f'report     {folder / "report.html"}') == 1
     assert read_checkpoint(str(folder / 'epoch_1.pth'))['meta']['iter'] == 1  # of 64 images
