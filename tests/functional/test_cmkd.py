@@ -173,10 +173,10 @@ def test_gradient_neither_scales_nor_shifts_the_student(rank_method):
 
 @pytest.mark.parametrize(('rank_method', 'left'), [('fast', 0.4), ('pairwise', 0.1)])
 def test_steps_on_soft_ranks_raise_the_exact_correlation(rank_method, left):
-    student, teacher = logits(16, 20)
+    student, teacher = logits(8, 20)
     before = 1 - spearman(student, teacher, 1e-6).mean()
-    optimizer = torch.optim.Adam([student.requires_grad_()], lr=0.06)
-    for _ in range(100):
+    optimizer = torch.optim.Adam([student.requires_grad_()], lr=0.15)
+    for _ in range(40):
         optimizer.zero_grad()
         cmkd(student, teacher, rank_method=rank_method, **RANKING).backward()
         optimizer.step()
