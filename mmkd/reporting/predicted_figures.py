@@ -144,7 +144,7 @@ def precision_recall(predicted: Sequence[Predicted]) -> Chart | None:
         for score in each.scores.values()
         if isinstance(score, DetectionScores)
     ]
-    return chart_of('precision (%)', 'recall (%)', lines)
+    return chart_of('precision (%) at an IoU of 0.5', 'recall (%)', lines)
 
 
 def confusion_matrices(predicted: Sequence[Predicted]) -> list[dict[str, Any]]:
