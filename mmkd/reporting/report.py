@@ -38,7 +38,8 @@ def report(
         runs: Work directories of runs, of mmkd or MMRazor; folders that hold several; or what
             :func:`mmkd.distill` returned.
         out: File to write, ``.html``. The JSON has the same name. Default: ``report.html`` in the
-            folder of the only run, or in the folder that all runs are in.
+            folder of the only run, or in the folder that all runs are in (the working directory if
+            that is the root).
         predictions: Predict the validation images with the last checkpoint of each run (once:
             they are kept in its folder as ``predictions.npz``), for classes, confusions and
             pictures. The config of the run's folder names model and data.
@@ -94,7 +95,8 @@ def _each(runs: Iterable[Any]) -> Iterable[Any]:
 def _default_out(folders: Sequence[RunFolder]) -> Path:
     if len(folders) == 1:
         return folders[0].path / NAME
-    return Path(os.path.commonpath([str(folder.path.absolute()) for folder in folders])) / NAME
+    common = Path(os.path.commonpath([str(folder.path.absolute()) for folder in folders]))
+    return (Path() if common == Path(common.anchor) else common) / NAME
 
 
 def _checked(path: Path) -> Path:
