@@ -1,24 +1,36 @@
 """``mmkd.report``: compare finished runs on one page."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from mmkd.reporting.content import build_content
 from mmkd.reporting.page import MARK, render
 from mmkd.reporting.run_folder import RunFolder, find_runs, read_folder
 from mmkd.storage.atomic_write import write_atomically
 
-if TYPE_CHECKING:
-    from mmkd.api.training import Result, StudentRun
-
 NAME = 'report.html'
+
+
+class StudentRun(Protocol):
+    """A run of :func:`mmkd.distill`."""
+
+    @property
+    def work_dir(self) -> Path: ...
+
+    @property
+    def method(self) -> str: ...
+
+
+class Result(Protocol):
+    """What :func:`mmkd.distill` returns."""
+
+    @property
+    def runs(self) -> Sequence[StudentRun]: ...
 
 
 def report(
