@@ -224,7 +224,7 @@ def test_what_the_guard_rails_said_and_costs_that_lie_in_the_run(tmp_path):
     assert '"student <b>": { "onnx_ms": 3.5 }' in page.text
     (run / 'costs.json').write_text('{"latency": 7}')
     _, facts = read(mmkd.report(tmp_path, predictions=False))
-    assert facts['groups'][1]['measured_costs'] == {'latency': 7}
+    assert facts['groups'][2]['measured_costs'] == {'latency': 7}
     assert page.tags.count('script') == 1
 
 
