@@ -87,11 +87,11 @@ class AdviceHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Judge the teacher before the first step. A resumed run keeps what was said before."""
+        self.model = distilling_model(runner, self)
         earlier = read_advice(runner.work_dir) if runner.iter > 0 else []
         self.given = [each for each in earlier if each['iteration'] <= runner.iter]
         if is_main_process():
             _write(self.given, runner)
-        self.model = distilling_model(runner, self)
         self._begin_window()
         # Losses of the first window; a resumed run cannot know them.
         self._first: dict[str, float] | None = {} if runner.iter == 0 else None
