@@ -139,8 +139,9 @@ def check_make(arguments: list[str]) -> None:
 
 def check_options(script: str, arguments: list[str]) -> None:
     args = parse(script, arguments)
-    if getattr(args, 'method', None):
-        assert {*args.method} <= {*DETECTOR_METHODS, *CLASSIFIER_METHODS}
+    if method := getattr(args, 'method', None):
+        methods = {method} if isinstance(method, str) else {*method}
+        assert methods <= {*DETECTOR_METHODS, *CLASSIFIER_METHODS}
     options, config = getattr(args, 'cfg_options', None), getattr(args, 'config', None)
     if options and config and config_path(config) is not None:
         check_settings(config_path(config), options)
