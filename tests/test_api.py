@@ -308,7 +308,7 @@ def test_dense_heads_of_two_families(folder, tmp_path):
     teacher = write_config(tmp_path / 'gfl.py', model)
     plan = mmkd.plan(
         teacher=teacher,
-        teacher_checkpoint=teacher,  # not read
+        teacher_checkpoint='gfl.pth',  # not there yet
         student='mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
         method='cmkd',
         image_size=320,
@@ -318,7 +318,7 @@ def test_dense_heads_of_two_families(folder, tmp_path):
     loss = cfg.model.distiller.losses.cmkd
     assert loss.on.student.source == 'bbox_head.rtm_cls'
     assert loss.on.teacher.source == 'bbox_head.gfl_cls'
-    assert loss.levels == (0, 1, 2)
+    assert loss.teacher_connector == dict(type='mmkd.SelectLevels', levels=(0, 1, 2))
     assert ('levels', 'class logits at strides 8 16 32') in plan.decisions
     assert cfg.model.type == 'mmkd.FrozenTeacherDistill'
     # RTMDet's second stage trains on images of the same size.
@@ -473,8 +473,8 @@ def test_written_config_is_edited_and_run_by_train(folder, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'method': 'pkcka'}, r"method: expected one of \['pcka', .*a detector, got 'pkcka'"),
-        ({'method': 'kd'}, r'method: expected one of .*pcka'),
+        ({'method': 'pkcka'}, r"method: expected one of \['recipe', .*a detector, got 'pkcka'"),
+        ({'method': 'dkd'}, r'method: expected one of .*pcka'),
         ({'teacher': 'big'}, r'teacher: expected a detector, .* got a classifier'),
         ({'teacher_checkpoint': None}, r'teacher_checkpoint: expected .* got nothing'),
         ({'student': 3}, r'student: expected the path of a config, a Config or a built model'),
