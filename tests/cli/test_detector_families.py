@@ -331,8 +331,10 @@ def plain(run, tmp_path_factory):
 @pytest.mark.parametrize('family', FAMILIES)
 def test_plain_mmdetection_detects_the_same_with_the_exported_student(family, run, plain):
     from mmdet.apis import inference_detector
+    from mmengine.registry import init_default_scope
 
     runner = run(family)
+    init_default_scope('mmdet')
     runner.model.cfg = runner.cfg
     detected = inference_detector(runner.model.cpu().eval(), image_of(runner)).pred_instances
     assert len(detected) > 0
