@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmkd.cli import test as test_tool
-from mmkd.cli.export_student import export
+from mmkd.exporting import export
 from mmkd.models.building import build_model
 from mmkd.storage.checkpoint import CheckpointMismatchError
 
