@@ -78,7 +78,7 @@ def test_the_teacher_of_80_classes_teaches_persons(script, tiny_coco, tmp_path):
     for split in ('train', 'val'):
         shutil.copytree(source / 'images', tmp_path / 'persons' / split)
         shutil.copy(source / 'annotations.json', tmp_path / 'persons' / f'{split}.json')
-    pair = script('benchmarks/detector_pairs.py').persons(tmp_path / 'persons', epochs=2)
+    pair = script('benchmarks/detector_pairs.py').persons(tmp_path / 'persons', epochs=2, size=96)
     plan = mmkd.plan(
         teacher=pair.teacher,
         teacher_checkpoint='yolox_nano.pth',  # not read
