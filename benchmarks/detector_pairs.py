@@ -25,7 +25,7 @@ class DetectorPair(NamedTuple):
     data: Mapping[str, Any] = MappingProxyType({})
 
 
-def digits(epochs: int = 6, images: int = 1500, size: int = 128) -> DetectorPair:
+def digits(epochs: int, images: int = 1500, size: int = 128) -> DetectorPair:
     """GFL on small scenes of handwritten digits: a ResNet-18 of width 32 teaches one of width 8.
 
     Both see the same scenes. The teacher is stronger because it is larger and trains longer.
@@ -41,7 +41,7 @@ def digits(epochs: int = 6, images: int = 1500, size: int = 128) -> DetectorPair
     return DetectorPair(teacher, student)
 
 
-def persons(folder: Path, epochs: int = 72, size: int = 256) -> DetectorPair:
+def persons(folder: Path, epochs: int, size: int = 256) -> DetectorPair:
     """YOLOX-nano of COCO's 80 classes teaches a YOLOX of a quarter of its cost to find persons.
 
     Args:

@@ -10,24 +10,22 @@ and go on with it later.
 
 import argparse
 import json
-import os
-import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from detector_pairs import DetectorPair, digits, persons
 
 import mmkd
 from mmkd.analysis import read_run
 from mmkd.analysis.results import AP_KEYS
 from mmkd.analysis.summary_table import summarize, to_markdown
-from mmkd.cli.experiments import checkpoint_of, train_all, write_config
+from mmkd.cli.experiments import checkpoint_of, machine_facts, train_all, write_config
 from mmkd.pairing.methods import DETECTOR_METHODS
 from mmkd.storage.atomic_write import write_atomically
 
 RESULTS = Path(__file__).resolve().parent / 'results'
+EPOCHS = dict(digits=6, persons=72)  # of the students
 ALONE, LONGER = 'student', 'student, twice the epochs'
 Runs = dict[str, dict[str, dict[str, float]]]  # row -> seed -> columns
 
@@ -37,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('pair', choices=('digits', 'persons'))
+    parser.add_argument('pair', choices=[*EPOCHS])
     parser.add_argument('--data', type=Path, help='folder coco_person')
     parser.add_argument('--teacher', type=Path, help='checkpoint of the teacher')
     parser.add_argument(
@@ -47,13 +45,14 @@ def parse_args() -> argparse.Namespace:
         help='default: the student alone, with twice the epochs, and all methods',
     )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--epochs', type=int, help='of the students (default: that of the pair)')
+    parser.add_argument('--epochs', type=int, help=f'of the students (default: {EPOCHS})')
     parser.add_argument('--jobs', type=int, default=1, help='runs at the same time (default: 1)')
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/which_method/PAIR')
     parser.add_argument('--results', type=Path, help='default: benchmarks/results/PAIR.json')
     args = parser.parse_args()
     if args.pair == 'persons' and not (args.data and args.teacher):
         parser.error('persons: expected --data and --teacher')
+    args.epochs = args.epochs or EPOCHS[args.pair]
     args.work_dir = args.work_dir or Path('work_dirs/which_method', args.pair)
     args.results = args.results or RESULTS / f'{args.pair}.json'
     return args
@@ -61,12 +60,8 @@ def parse_args() -> argparse.Namespace:
 
 def pair_of(args: argparse.Namespace, factor: int = 1) -> DetectorPair:
     """The pair, with a multiple of its epochs."""
-    make: Callable[..., DetectorPair] = digits
-    options: dict[str, Any] = {}
-    if args.pair == 'persons':
-        make, options = persons, dict(folder=args.data)
-    epochs = args.epochs or make(**options).student.train_cfg.max_epochs
-    return make(**options, epochs=factor * epochs)
+    epochs = factor * args.epochs
+    return digits(epochs) if args.pair == 'digits' else persons(args.data, epochs)
 
 
 def trained_teacher(args: argparse.Namespace) -> Path:
@@ -133,12 +128,7 @@ def main() -> None:
     args = parse_args()
     runs: Runs = json.loads(args.results.read_text())['runs'] if args.results.exists() else {}
     teacher = trained_teacher(args)
-    facts = dict(
-        machine=f'{platform.machine()}, {os.cpu_count()} cores',
-        device='cuda' if torch.cuda.is_available() else 'cpu',
-        torch=torch.__version__,
-        epochs=pair_of(args).student.train_cfg.max_epochs,
-    )
+    facts = dict(machine_facts(), epochs=args.epochs)
     waiting = [*missing(args, runs)]
     for start in range(0, len(waiting), args.jobs):
         plans = {run: planned(*run, teacher, args) for run in waiting[start : start + args.jobs]}

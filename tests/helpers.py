@@ -185,3 +185,15 @@ def _values_and_gradients(rank, loss, batches, wanted):
         value.backward()
         results.append((value.detach(), [x.grad for x in arguments if x.requires_grad]))
     return results
+
+
+LEVEL_IMAGES, LEVEL_SIZES = 2, ((4, 3), (2, 2))
+
+
+def level_maps(channels, seed, scale=2.0):
+    """Random maps of a head's two levels, for two images."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(
+        scale * torch.randn(LEVEL_IMAGES, channels, *size, generator=generator, dtype=torch.float64)
+        for size in LEVEL_SIZES
+    )

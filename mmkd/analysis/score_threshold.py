@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
@@ -38,12 +39,26 @@ def best_threshold(images: Iterable[tuple[Tensor, Tensor, Tensor, Tensor, Tensor
         scores.append(score[order])
         found.append(_matches(boxes[order], labels[order], truth, classes))
         objects += len(truth)
-    score, order = torch.cat(scores).sort(descending=True)
-    true = torch.cat(found)[order].cumsum(0)
+    return score_of_best_f1(torch.cat(scores).numpy(), torch.cat(found).numpy(), objects)
+
+
+def score_of_best_f1(scores: np.ndarray, right: np.ndarray, objects: int) -> float:
+    """Return the lowest score to keep for the best F1.
+
+    Args:
+        scores: Of the boxes (D,).
+        right: Whether each finds an object (D,).
+        objects: Number of objects.
+
+    Returns:
+        A score; 0.3 if no object is found.
+    """
+    order = np.argsort(-scores, kind='stable')
+    true = right[order].cumsum()
     if not len(true) or true[-1] == 0:
         return FALLBACK
-    f1 = 2 * true / (torch.arange(1, len(true) + 1) + objects)
-    return score[f1.argmax()].item()
+    f1 = 2 * true / (np.arange(1, len(true) + 1) + objects)
+    return float(scores[order][f1.argmax()])
 
 
 def _matches(boxes: Tensor, labels: Tensor, truth: Tensor, classes: Tensor) -> Tensor:

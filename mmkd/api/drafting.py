@@ -1,6 +1,7 @@
 """The settings of a planned run, put together part by part."""
 
 import copy
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,9 +219,15 @@ def _classes_of_teacher(
 ) -> Sequence[str]:
     """Names of the teacher's classes: those of its checkpoint, if it is here and has any."""
     names = None
-    if checkpoint is not None and Path(checkpoint).is_file():
-        names = class_names(read_checkpoint(str(checkpoint)))
+    if checkpoint is not None and (path := Path(checkpoint)).is_file():
+        names = _classes_in(str(path), path.stat().st_mtime_ns)
     return class_names_of(teacher.config, count) if names is None else names
+
+
+@functools.cache
+def _classes_in(checkpoint: str, _modified: int) -> tuple[str, ...] | None:
+    """Names of the classes in a checkpoint; the runs of a comparison read a large file once."""
+    return class_names(read_checkpoint(checkpoint))
 
 
 def _labels_of_teacher(names: _ClassNames, built: Sequence[nn.Module]) -> tuple[int, ...] | None:

@@ -116,6 +116,15 @@ def _train(name: str, config: Path, threads: int, quiet: bool) -> None:
         raise SystemExit(f'{name} failed, see {log}:\n{log.read_text()[-3000:]}')
 
 
+def machine_facts() -> dict[str, str]:
+    """What results say about the machine that measured them."""
+    return dict(
+        machine=f'{platform.machine()}, {os.cpu_count()} cores',
+        device='cuda' if torch.cuda.is_available() else 'cpu',
+        torch=torch.__version__,
+    )
+
+
 def save_results(
     rows: Mapping[str, Sequence[Mapping[str, float]]],
     work_dir: Path,
@@ -136,11 +145,7 @@ def save_results(
     table = to_markdown(
         summary, 'student' if 'student' in summary else next(iter(summary)), gain_in
     )
-    machine = dict(
-        machine=f'{platform.machine()}, {os.cpu_count()} cores',
-        device='cuda' if torch.cuda.is_available() else 'cpu',
-        torch=torch.__version__,
-    )
+    machine = machine_facts()
     (work_dir / 'results.json').write_text(
         json.dumps(dict(facts=facts | machine, runs=rows, summary=summary), indent=2) + '\n'
     )

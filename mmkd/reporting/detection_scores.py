@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
+from mmkd.analysis.score_threshold import score_of_best_f1
 from mmkd.reporting.predictions import Detections
 
 # A box finds an object if it covers it by this much, as for AP50.
 MATCH = 0.5
-# Below this score nothing counts if a detector finds no object at all.
-FALLBACK = 0.3
 RECALLS = np.linspace(0, 1, 101)
 
 
@@ -74,7 +73,8 @@ def score_detections(found: Detections) -> DetectionScores:
     )
     values = [value for value in by_class if value is not None]
     match, ignored = _matches(evaluation, found)
-    threshold = _best_threshold(found, match >= 0, ignored)
+    objects = int((~found.truth_ignored).sum())
+    threshold = score_of_best_f1(found.scores[~ignored], match[~ignored] >= 0, objects)
     kept = (found.scores >= threshold) & ~ignored
     is_found = np.zeros(len(found.truth), bool)
     is_found[match[kept & (match >= 0)]] = True
@@ -163,17 +163,6 @@ def _matches(evaluation: Any, found: Detections) -> tuple[np.ndarray, np.ndarray
         match[boxes] = np.where(skipped, -1, objects)
         ignored[boxes] = skipped
     return match, ignored
-
-
-def _best_threshold(found: Detections, right: np.ndarray, ignored: np.ndarray) -> float:
-    """The score at which F1 is best."""
-    order = np.argsort(-found.scores[~ignored], kind='stable')
-    true = right[~ignored][order].cumsum()
-    if not len(true) or true[-1] == 0:
-        return FALLBACK
-    objects = (~found.truth_ignored).sum()
-    f1 = 2 * true / (np.arange(1, len(true) + 1) + objects)
-    return float(found.scores[~ignored][order][f1.argmax()])
 
 
 def _confusion(

@@ -4,20 +4,13 @@ import math
 
 import pytest
 import torch
+from helpers import LEVEL_IMAGES as IMAGES
+from helpers import level_maps as maps
 
 from mmkd.functional.joint_logits import joint_logits
 from mmkd.losses import DenseBoxesLoss, LDLoss, SoftFocalLoss
 
-CLASSES, ANCHORS, IMAGES = 3, 2, 2
-SIZES = ((4, 3), (2, 2))
-
-
-def maps(channels, seed, scale=2.0):
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(
-        scale * torch.randn(IMAGES, channels, *size, generator=generator, dtype=torch.float64)
-        for size in SIZES
-    )
+CLASSES, ANCHORS = 3, 2
 
 
 def sigmoid(x):

@@ -4,22 +4,16 @@ import math
 
 import pytest
 import torch
+from helpers import LEVEL_IMAGES as IMAGES
+from helpers import LEVEL_SIZES as SIZES
 from helpers import detection_batch
+from helpers import level_maps as maps
 
 from mmkd.algorithms import FrozenTeacherDistill
 from mmkd.functional import localization_divergence
 from mmkd.losses import LDLoss
 
-BINS, CLASSES, IMAGES = 5, 3, 2
-SIZES = ((4, 3), (2, 2))
-
-
-def maps(channels, seed, scale=2.0):
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(
-        scale * torch.randn(IMAGES, channels, *size, generator=generator, dtype=torch.float64)
-        for size in SIZES
-    )
+BINS, CLASSES = 5, 3
 
 
 def softmax(logits, tau):

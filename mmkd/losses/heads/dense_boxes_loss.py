@@ -1,19 +1,16 @@
 """Distance between the boxes of two dense heads."""
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from mmkd.functional.checks import check_non_negative, check_positive, check_same_shape
+from mmkd.functional.checks import check_positive, check_same_shape
 from mmkd.functional.numerics import limited, upcast
-from mmkd.functional.saturation import saturating
-from mmkd.losses.base.level_loss import Levels
-from mmkd.losses.heads.confidence import check_min_score, confidence
-from mmkd.losses.heads.dense_rows import dense_rows
+from mmkd.losses.heads.confident_boxes_loss import ConfidentBoxesLoss
 from mmkd.registry import MODELS
 
 
 @MODELS.register_module()
-class DenseBoxesLoss(nn.Module):
+class DenseBoxesLoss(ConfidentBoxesLoss):
     r"""Smooth L1 distance of predicted boxes, where the teacher sees an object.
 
     It compares what the heads predict before decoding (distances or offsets, and sizes), so both
@@ -39,46 +36,22 @@ class DenseBoxesLoss(nn.Module):
         tensor(0.9500)
     """
 
-    needs_equal_shapes = True
-
     def __init__(self, beta: float = 0.1, min_score: float = 0.1, loss_weight: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(min_score, loss_weight)
         check_positive('beta', beta)
-        check_min_score(min_score)
-        check_non_negative('loss_weight', loss_weight)
-        self.beta, self.min_score, self.loss_weight = beta, min_score, loss_weight
+        self.beta = beta
 
-    @saturating
-    def forward(
-        self, student: Levels, teacher: Levels, scores: Levels, objectness: Levels | None = None
-    ) -> Tensor:
-        """Weighted mean of the distance over the anchors of all levels.
+    def anchors(self, channels: int) -> int:
+        """Four numbers for each anchor."""
+        if channels % 4:
+            raise ValueError(f'student: expected A * 4 channels, got {channels}')
+        return channels // 4
 
-        Args:
-            student: Predicted boxes, one map (B, A * 4, H, W) a level.
-            teacher: The same. It gets no gradient.
-            scores: The teacher's class logits, one map (B, A * K, H, W) a level.
-            objectness: The teacher's logits of objectness, one map (B, A, H, W) a level, for heads
-                whose scores are products.
-
-        Returns:
-            A scalar. It is 0 if all weights are.
-
-        Raises:
-            TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
-            ValueError: If levels are missing or maps do not fit each other.
-        """
-        maps = dict(student=student, teacher=teacher, scores=scores)
-        if objectness is not None:
-            maps['objectness'] = objectness
-        students, teachers, *seen = dense_rows(**maps)
+    def distance(self, students: Tensor, teachers: Tensor, weights: Tensor) -> Tensor:
+        """Smooth L1 distance."""
         check_same_shape(students, teachers)
-        anchors = students.shape[1] // 4
-        if students.shape[1] % 4:
-            raise ValueError(f'student: expected A * 4 channels, got {students.shape[1]}')
-        weights = confidence(*seen, anchors=anchors, min_score=self.min_score)
         own, target = (limited(upcast(x), power=1) for x in (students, teachers.detach()))
         each = F.smooth_l1_loss(own, target, reduction='none', beta=self.beta)
-        each = each.unflatten(1, (anchors, 4)).mean(-1)
+        each = each.unflatten(1, (weights.shape[1], 4)).mean(-1)
         total = weights.sum()
-        return self.loss_weight * (weights * each).sum() / total.masked_fill(total == 0, 1.0)
+        return (weights * each).sum() / total.masked_fill(total == 0, 1.0)

@@ -1,18 +1,15 @@
 """LD: localization distillation of heads that predict box distributions."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmkd.functional.checks import check_non_negative, check_positive
+from mmkd.functional.checks import check_positive
 from mmkd.functional.localization import localization_divergence
-from mmkd.functional.saturation import saturating
-from mmkd.losses.base.level_loss import Levels
-from mmkd.losses.heads.confidence import check_min_score, confidence
-from mmkd.losses.heads.dense_rows import dense_rows
+from mmkd.losses.heads.confident_boxes_loss import ConfidentBoxesLoss
 from mmkd.registry import MODELS
 
 
 @MODELS.register_module()
-class LDLoss(nn.Module):
+class LDLoss(ConfidentBoxesLoss):
     """Divergence of box distributions, where the teacher sees an object.
 
     For detectors of the GFL family, whose heads predict each edge of a box as a distribution over
@@ -38,46 +35,22 @@ class LDLoss(nn.Module):
         tensor(0.)
     """
 
-    needs_equal_shapes = True
-
     def __init__(
         self, tau: float = 10.0, min_score: float = 0.1, loss_weight: float = 0.25
     ) -> None:
-        super().__init__()
+        super().__init__(min_score, loss_weight)
         check_positive('tau', tau)
-        check_min_score(min_score)
-        check_non_negative('loss_weight', loss_weight)
-        self.tau, self.min_score, self.loss_weight = tau, min_score, loss_weight
+        self.tau = tau
 
-    @saturating
-    def forward(
-        self, student: Levels, teacher: Levels, scores: Levels, objectness: Levels | None = None
-    ) -> Tensor:
-        """Weighted mean of the divergence over the locations of all levels.
+    def anchors(self, channels: int) -> int:
+        """Heads of the GFL family have one."""
+        return 1
 
-        Args:
-            student: Logits of distances, one map (B, 4 * bins, H, W) a level.
-            teacher: The same.
-            scores: The teacher's class logits, one map (B, K, H, W) a level.
-            objectness: The teacher's logits of objectness, one map (B, 1, H, W) a level, for heads
-                whose scores are products.
-
-        Returns:
-            A scalar.
-
-        Raises:
-            TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
-            ValueError: If levels are missing or maps do not fit each other.
-        """
-        maps = dict(student=student, teacher=teacher, scores=scores)
-        if objectness is not None:
-            maps['objectness'] = objectness
-        students, teachers, *seen = dense_rows(**maps)
-        weights = confidence(*seen, anchors=1, min_score=self.min_score)[:, 0]
-        divergence = localization_divergence(
-            _edges(students), _edges(teachers), weights, tau=self.tau
+    def distance(self, students: Tensor, teachers: Tensor, weights: Tensor) -> Tensor:
+        """Divergence of distributions."""
+        return localization_divergence(
+            _edges(students), _edges(teachers), weights[:, 0], tau=self.tau
         )
-        return self.loss_weight * divergence
 
 
 def _edges(rows: Tensor) -> Tensor:

@@ -66,11 +66,12 @@ class SoftFocalLoss(nn.Module):
             TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
             ValueError: If levels or shapes differ, or only one side has objectness.
         """
-        students, teachers = dense_rows(student=student, teacher=teacher)
         if (objectness is None) != (teacher_objectness is None):
             raise ValueError('objectness: expected that of both networks or of none, got one')
+        maps = dict(student=student, teacher=teacher)
         if objectness is not None and teacher_objectness is not None:
-            maps = dict(objectness=objectness, teacher_objectness=teacher_objectness)
-            objects = dense_rows(student=student, **maps)[1:]
+            maps |= dict(objectness=objectness, teacher_objectness=teacher_objectness)
+        students, teachers, *objects = dense_rows(**maps)
+        if objects:
             students, teachers = map(joint_logits, (students, teachers), objects)
         return self.loss_weight * soft_focal(students, teachers, beta=self.beta)

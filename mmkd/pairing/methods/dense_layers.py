@@ -75,7 +75,7 @@ def box_layer(calls: Calls, classes: Classes, who: str) -> Layer:
     """
     channels = 4 * (classes.edge_bins or 1)
     # The heads of GFL, FCOS and ATSS scale what their last layer returns.
-    scaled = layers_of_head(calls).get('bbox_head.scales', ())
+    scaled = _layers_of_head(calls).get('bbox_head.scales', ())
     if _are_maps(scaled, channels):
         return Layer('bbox_head.scales', scaled)
     found = _find(calls, 'reg', channels)
@@ -90,7 +90,7 @@ def box_layer(calls: Calls, classes: Classes, who: str) -> Layer:
 def _find(calls: Calls, word: str, channels: int) -> Layer | None:
     fitting = [
         Layer(source, outputs)
-        for source, outputs in layers_of_head(calls).items()
+        for source, outputs in _layers_of_head(calls).items()
         if word in source and _are_maps(outputs, channels)
     ]
     # The tower may have as many channels, but heads register it before the last layer.
@@ -168,7 +168,7 @@ def described(layers: Layers, count: int, what: str) -> Decisions:
     return [*lines, ('levels', f'{what} at strides {strides}')]
 
 
-def layers_of_head(calls: Calls) -> dict[str, tuple[Output, ...]]:
+def _layers_of_head(calls: Calls) -> dict[str, tuple[Output, ...]]:
     """Outputs of the parts of the box head. A list does not run itself, so its members count."""
     found: dict[str, tuple[Output, ...]] = {}
     for name, outputs in calls.items():

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from mmkd.pairing.inspection.head_classes import Classes
+from mmkd.pairing.inspection.head_classes import Classes, check_same_number
 from mmkd.pairing.inspection.trace import Calls
 from mmkd.pairing.methods.dense_layers import (
     FEATURE_METHODS,
@@ -15,7 +15,7 @@ from mmkd.pairing.methods.dense_layers import (
     objectness_layer,
 )
 from mmkd.pairing.methods.method import Config, Fitted, Method, Pair, both, is_two_stage, published
-from mmkd.pairing.methods.shared_classes import classes_of_both, picks_of_teacher, same_classes
+from mmkd.pairing.methods.shared_classes import classes_of_both, picks_of_teacher
 
 # A softmax needs two logits, and the correlation of two is always 1 or -1.
 FEWEST_LOGITS = dict(kd=2, dist=3, cmkd=3)
@@ -42,7 +42,8 @@ def compare_proposals(pair: Pair, name: str) -> Fitted:
         ValueError: If a model is no two-stage detector with such logits, or the classes differ.
     """
     stages = {who: _stages(calls, who) for who, calls in pair.sides.items()}
-    same_classes(pair)
+    numbers = (of.number for of in classes_of_both(pair).values())
+    check_same_number(*numbers, instead=FEATURE_METHODS)
     sources = dict(student=stages['student'][0], teacher=stages['teacher'][-1])
     outputs = {who: calls[sources[who]][0][0] for who, calls in pair.sides.items()}
     student, teacher = (output.shape[-1] for output in outputs.values())

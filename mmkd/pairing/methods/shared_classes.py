@@ -21,17 +21,6 @@ def classes_of_both(pair: Pair) -> dict[str, Classes]:
     return found
 
 
-def same_classes(pair: Pair) -> dict[str, Classes]:
-    """Return the classes of each box head.
-
-    Raises:
-        ValueError: If a model has none, or their numbers differ.
-    """
-    found = classes_of_both(pair)
-    check_same_number(*(of.number for of in found.values()), instead=FEATURE_METHODS)
-    return found
-
-
 def picks_of_teacher(pair: Pair, classes: dict[str, Classes]) -> list[Config]:
     """Return the connector that picks the student's classes from the teacher's logits, if needed.
 
