@@ -29,14 +29,17 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     # Late, so that --help is fast.
     from mmkd.api.running import build_runner
     from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
+    from mmkd.datasets.train_and_val import checkpoint_problem
+    from mmkd.datasets.unwrap import unwrap
     from mmkd.exporting import student_config, student_state_dict
     from mmkd.models.model_wrapper import unwrap_model
-    from mmkd.storage.checkpoint import load_all, read_state_dict
+    from mmkd.storage.checkpoint import class_names, load_all, read_checkpoint, state_dict_of
 
     cfg = student_config(config_from(args))
     # What a training starts from must not replace the checkpoint that is evaluated.
     cfg.load_from, cfg.resume = None, False
-    state_dict = student_state_dict(read_state_dict(args.checkpoint))
+    checkpoint = read_checkpoint(args.checkpoint)
+    state_dict = student_state_dict(state_dict_of(checkpoint, args.checkpoint))
     if args.show_dir is not None:
         # The hook takes a relative path from below the work directory.
         folder = osp.abspath(args.show_dir)
@@ -48,6 +51,9 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     load_all(unwrap_model(runner.model), state_dict, args.checkpoint)
     with explain_empty_datasets(), explain_unreadable_images():
+        for dataset in unwrap(runner.test_loop.dataloader.dataset):
+            if problem := checkpoint_problem(class_names(checkpoint), dataset):
+                raise ValueError(f'test_dataloader: {problem}')
         return runner.test()
 
 

@@ -1,9 +1,11 @@
-"""Whether training and validation data fit each other: the same labels, other images."""
+"""Whether what was trained on and what is evaluated on fit: the same labels, other images."""
 
 import functools
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any
+
+from mmkd.datasets.class_names import plain_name
 
 
 def order_problem(train: Any, val: Any) -> str:
@@ -26,6 +28,25 @@ def order_problem(train: Any, val: Any) -> str:
     return (
         f'expected the {kind} of the training in the same order, but label {label} is {names[0]} '
         f'in training and {names[1]} here; got {[*first][:10]} and {[*second][:10]}'
+    )
+
+
+def checkpoint_problem(trained: Sequence[str] | None, dataset: Any) -> str:
+    """Return why a label means different classes in a checkpoint and a data set; empty if not.
+
+    Args:
+        trained: Names of the classes of the checkpoint's training, or None if it names none.
+        dataset: Data set of the evaluation. One without a common name is not compared.
+    """
+    classes = classes_of(dataset)
+    plain = [[plain_name(name) for name in names] for names in (trained or (), classes)]
+    label = different_label(*plain)
+    if trained is None or label is None:
+        return ''
+    return (
+        f'expected the classes of the checkpoint in the same order, but label {label} was '
+        f'{trained[label]!r} in its training and is {classes[label]!r} here; set '
+        f'metainfo=dict(classes={tuple(trained)!r:.200})'
     )
 
 

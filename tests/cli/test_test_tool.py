@@ -6,7 +6,7 @@ import torch
 from mmkd.cli import test as test_tool
 from mmkd.exporting import export
 from mmkd.models.building import build_model
-from mmkd.storage.checkpoint import CheckpointMismatchError
+from mmkd.storage.checkpoint import CheckpointMismatchError, read_checkpoint
 
 
 @pytest.fixture(scope='module')
@@ -107,3 +107,20 @@ def test_out_needs_a_pickle_file(tiny_digits, checkpoint, capsys):
         test_tool.main([str(tiny_digits), checkpoint, '--out', 'predictions.json'])
     assert stop.value.code == 2
     assert '--out: expected a .pkl or .pickle file, got predictions.json' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('swap', [True, False])
+def test_classes_of_the_checkpoint_in_another_order_stop(evaluate, checkpoint, tmp_path, swap):
+    saved = read_checkpoint(checkpoint)
+    first, second, *others = saved['meta']['dataset_meta']['classes']
+    # The same names written otherwise are no other classes.
+    names = (second, first) if swap else (f' {first}', second)
+    saved['meta']['dataset_meta']['classes'] = (*names, *others)
+    torch.save(saved, tmp_path / 'odd.pth')
+    if not swap:
+        assert evaluate(str(tmp_path / 'odd.pth'))[0]['coco/bbox_mAP_50'] > 0
+        return
+    with pytest.raises(
+        ValueError, match=f'label 0 was {second!r} in its training and is {first!r}'
+    ):
+        evaluate(str(tmp_path / 'odd.pth'))
