@@ -10,6 +10,8 @@ from mmkd.datasets.annotations.coco_file import is_finite
 
 # Boxes of real data sets end a pixel beyond their image by rounding.
 TOLERANCE = 2.0
+# Fewer boxes may look like percents or centers by chance.
+ENOUGH_BOXES = 20
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class AnnotationReport:
         unmasked: Annotations without a segmentation.
         repeated: Images whose file another image has as well.
         hint: What boxes or categories seem to be instead of what they should be.
+        doubt: What boxes may be instead; empty if nothing speaks for it.
         files: The file names of the images.
         labels: The name of the file's category for each label.
     """
@@ -53,6 +56,7 @@ class AnnotationReport:
     unmasked: Finding | None
     repeated: Finding | None
     hint: str
+    doubt: str
     files: tuple[str, ...]
     labels: tuple[str, ...]
 
@@ -64,7 +68,7 @@ class AnnotationReport:
     def warnings(self) -> list[str]:
         """Return a sentence for each flaw."""
         found = [f'{finding}; they are left out' for finding in self.lost]
-        return found + [str(each) for each in (self.outside, self.repeated) if each]
+        return found + [str(each) for each in (self.outside, self.repeated, self.doubt) if each]
 
     def problem(self, has_masks: bool = False) -> str:
         """Return why most of the annotations are useless; empty if they are not."""
@@ -144,6 +148,7 @@ def annotation_report(content: Mapping[str, Any], cat_ids: Sequence) -> Annotati
         ),
         repeated=_repeated(content['images'], names),
         hint=_box_hint(boxes, end, sizes) or _category_hint(content, annotations),
+        doubt=_box_doubt(boxes, end, sizes),
         files=tuple(names),
         labels=tuple(category_names[each] for each in cat_ids),
     )
@@ -176,6 +181,27 @@ def _box_hint(boxes: np.ndarray, end: np.ndarray, sizes: np.ndarray) -> str:
         return (
             f'{expected} {int(beyond.sum())} of {len(boxes)} that end outside of their images, '
             f'such as {boxes[beyond][0].tolist()}: they seem to be corners [x1, y1, x2, y2]'
+        )
+    return ''
+
+
+def _box_doubt(boxes: np.ndarray, end: np.ndarray, sizes: np.ndarray) -> str:
+    """What boxes may be instead of [x, y, width, height] in pixels, though all can be read."""
+    if len(boxes) < ENOUGH_BOXES:
+        return ''
+    expected = 'expected boxes as [x, y, width, height] in pixels'
+    furthest = end.max(0)
+    if (furthest > 90).all() and (furthest <= 101).all() and sizes.min() >= 200:
+        return (
+            f'{expected}, but all end within 100 x 100 of images of at least '
+            f'{sizes.min():.0f} pixels: they may be percents of the image'
+        )
+    beyond = (end > sizes + TOLERANCE).any(1)
+    # Real objects touch the left and the upper border as often as the others.
+    if beyond.mean() > 0.01 and (boxes[:, :2] >= boxes[:, 2:] / 2 - TOLERANCE).all():
+        return (
+            f'{expected}, but {int(beyond.sum())} of {len(boxes)} end outside of their images and '
+            'none begins within half its size of the left or upper border: [x, y] may be centers'
         )
     return ''
 

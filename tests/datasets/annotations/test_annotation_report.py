@@ -1,5 +1,6 @@
 """Annotations from which a detector cannot learn are counted by kind."""
 
+import numpy as np
 import pytest
 
 from mmkd.datasets.annotations.annotation_report import annotation_report
@@ -64,6 +65,34 @@ def test_boxes_in_other_units_are_recognized():
     assert 'most within [0, 1], relative to the image' in report(relative).problem()
     corners = [[x, y, x + w, y + h] for x, y, w, h in BOXES]
     assert 'they seem to be corners [x1, y1, x2, y2]' in report(corners).problem()
+
+
+def many_boxes(as_stored, count=40):
+    """A report of random boxes in images of 640 x 480, stored in another way."""
+    draw = np.random.default_rng(0)
+    size = np.array([640, 480])
+    wh = size * draw.uniform(0.05, 0.6, (count, 2))
+    start = draw.uniform(0, 1, (count, 2)) * (size - wh)
+    image = {'width': 640, 'height': 480, 'file_name': '0.jpg', 'id': 0}
+    content = {
+        'images': [image],
+        'categories': [{'id': 1, 'name': 'a'}],
+        'annotations': [
+            {'id': i, 'image_id': 0, 'category_id': 1, 'bbox': box.tolist(), 'area': 9}
+            for i, box in enumerate(np.hstack(as_stored(start, wh, size)))
+        ],
+    }
+    return annotation_report(content, (1,))
+
+
+def test_percents_and_centers_are_doubted():
+    assert many_boxes(lambda start, wh, size: (start, wh)).warnings() == []
+    percents = many_boxes(lambda start, wh, size: (100 * start / size, 100 * wh / size))
+    assert (percents.problem(), 'percents' in percents.warnings()[-1]) == ('', True)
+    centers = many_boxes(lambda start, wh, size: (start + wh / 2, wh))
+    assert (centers.problem(), 'may be centers' in centers.warnings()[-1]) == ('', True)
+    few = many_boxes(lambda start, wh, size: (100 * start / size, 100 * wh / size), 10)
+    assert few.warnings() == []
 
 
 def test_boxes_that_end_a_little_outside_are_only_told():
