@@ -1,8 +1,8 @@
 """How much do images without labels help? Students with a part of the labels, two tables.
 
-Detectors: YOLOX-nano, trained on COCO, teaches a YOLOX of a third of its width on a folder in COCO
-format (train.json, val.json, train/, val/). Of the training images some keep their annotations. The
-rest is unlabeled. All students take the same number of steps.
+Detectors: YOLOX-nano, trained on COCO, teaches the student of benchmarks/detector_pairs.py on a
+folder in COCO format (train.json, val.json, train/, val/). Of the training images some keep their
+annotations. The rest is unlabeled. All students take the same number of steps.
 
     python benchmarks/fewer_labels.py detectors data/coco_person --teacher yolox_nano_coco.pth
 
@@ -22,9 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
+from detector_pairs import persons, shrunk
 from mmengine.config import Config
-from mmengine.hub import get_config
 
 import mmkd
 from mmkd.analysis import read_run
@@ -33,7 +32,6 @@ from mmkd.analysis.summary_table import paired_gain
 from mmkd.cli.experiments import checkpoint_of, train_all, work_dir_of, write_config
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
-DETECTOR_TEACHER = 'mmdet::yolox/yolox_nano_8xb8-300e_coco.py'
 ALONE, LABELED, ALL = 'student alone', 'distilled', 'distilled, with unlabeled images'
 Scores = dict[tuple[int, str], dict[int, float]]  # by labels and row, then by seed
 
@@ -65,31 +63,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def shrunk(folder: Path, size: int, target: Path) -> Path:
-    """Copy a folder in COCO format with images of a size, which load faster. Once."""
-    for split in ('train', 'val'):
-        if (target / f'{split}.json').is_file():
-            continue
-        (target / split).mkdir(parents=True, exist_ok=True)
-        content = json.loads((folder / f'{split}.json').read_text())
-        scales = {}
-        for image in content['images']:
-            picture = cv2.imread(str(folder / split / image['file_name']))
-            scale = size / max(picture.shape[:2])
-            width, height = (round(side * scale) for side in picture.shape[1::-1])
-            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-            cv2.imwrite(str(target / split / image['file_name']), picture)
-            image.update(width=width, height=height)
-            scales[image['id']] = scale
-        for annotation in content['annotations']:
-            scale = scales[annotation['image_id']]
-            annotation['bbox'] = [side * scale for side in annotation['bbox']]
-            annotation['area'] *= scale**2
-            annotation.pop('segmentation', None)
-        (target / f'{split}.json').write_text(json.dumps(content))
-    return target
-
-
 def with_labels(folder: Path, count: int, target: Path) -> Path:
     """Write the annotations of some training images; more contain the fewer."""
     content = json.loads((folder / 'train.json').read_text())
@@ -105,64 +78,16 @@ def with_labels(folder: Path, count: int, target: Path) -> Path:
     return target
 
 
-def detector_student(size: int, epochs: int) -> Config:
-    """A small YOLOX on plain, flipped images, from scratch."""
-    cfg = get_config(DETECTOR_TEACHER)
-    channels = 32
-    cfg.model.data_preprocessor.batch_augments = None
-    cfg.model.backbone.widen_factor = channels / 256
-    cfg.model.neck.update(in_channels=[channels, 2 * channels, 4 * channels], out_channels=channels)
-    cfg.model.bbox_head.update(in_channels=channels, feat_channels=channels)
-    load, annotations = dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)
-    fit = [
-        dict(type='Resize', scale=(size, size), keep_ratio=True),
-        dict(type='Pad', pad_to_square=True, pad_val=dict(img=(114.0, 114.0, 114.0))),
-    ]
-    flip, keys = dict(type='RandomFlip', prob=0.5), ('img_id', 'img_path', 'ori_shape')
-    pack = dict(type='PackDetInputs', meta_keys=(*keys, 'img_shape', 'scale_factor'))
-    for stage, pipeline in (
-        ('train', [load, annotations, *fit, flip, dict(type='PackDetInputs')]),
-        ('val', [load, *fit, annotations, pack]),
-    ):
-        cfg[f'{stage}_dataloader'] = dict(
-            batch_size=16,
-            num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=stage == 'train'),
-            dataset=dict(type='CocoDataset', pipeline=pipeline),
-        )
-    cfg.test_dataloader, cfg.custom_hooks = cfg.val_dataloader, []
-    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=epochs)
-    cfg.default_hooks.checkpoint.interval = epochs
-    cfg.default_hooks.logger.interval = 200
-    cfg.pop('auto_scale_lr')  # the rate below is for every batch size
-    cfg.optim_wrapper = dict(
-        type='OptimWrapper',
-        optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
-        clip_grad=dict(max_norm=10),
-    )
-    cfg.param_scheduler = [
-        dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=60),
-        dict(
-            type='CosineAnnealingLR',
-            by_epoch=True,
-            end=epochs,
-            T_max=epochs,
-            eta_min_ratio=0.02,
-            convert_to_iter_based=True,
-        ),
-    ]
-    return cfg
-
-
 def detector_runs(args: argparse.Namespace) -> Iterator[tuple[int, str, int, float]]:
     """Train one student after the other. Yields labels, row, seed and AP."""
-    folder = shrunk(args.data, args.size, args.work_dir / f'data{args.size}')
+    folder = shrunk(args.data, args.size, args.work_dir / 'data')
     for seed in args.seeds:
         for count in args.labels:
             work_dir = args.work_dir / f'labels{count}'
             annotations = with_labels(folder, count, work_dir / 'train.json')
             epochs = max(1, round(args.steps / math.ceil(count / args.batch_size)))
             everything = len(json.loads((folder / 'train.json').read_text())['images'])
+            pair = persons(folder, epochs, args.size)
             rows: dict[str, dict[str, Any]] = {
                 ALONE: dict(method='student'),
                 LABELED: dict(method=args.method),
@@ -172,9 +97,9 @@ def detector_runs(args: argparse.Namespace) -> Iterator[tuple[int, str, int, flo
                 if row == ALL and count == everything:
                     continue
                 result = mmkd.distill(
-                    teacher=DETECTOR_TEACHER,
+                    teacher=pair.teacher,
                     teacher_checkpoint=args.teacher,
-                    student=detector_student(args.size, epochs),
+                    student=pair.student,
                     data=dict(
                         train=(annotations, folder / 'train'),
                         val=(folder / 'val.json', folder / 'val'),

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from detector_pairs import DetectorPair, digits, persons
+from detector_pairs import DetectorPair, digits, persons, shrunk
 
 import mmkd
 from mmkd.analysis import read_run
@@ -26,6 +26,7 @@ from mmkd.storage.atomic_write import write_atomically
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 EPOCHS = dict(digits=6, persons=72)  # of the students
+PERSONS_SIZE = 256  # longer side in pixels
 ALONE, LONGER = 'student', 'student, twice the epochs'
 Runs = dict[str, dict[str, dict[str, float]]]  # row -> seed -> columns
 
@@ -61,7 +62,9 @@ def parse_args() -> argparse.Namespace:
 def pair_of(args: argparse.Namespace, factor: int = 1) -> DetectorPair:
     """The pair, with a multiple of its epochs."""
     epochs = factor * args.epochs
-    return digits(epochs) if args.pair == 'digits' else persons(args.data, epochs)
+    if args.pair == 'digits':
+        return digits(epochs)
+    return persons(shrunk(args.data, PERSONS_SIZE, args.work_dir / 'data'), epochs, PERSONS_SIZE)
 
 
 def trained_teacher(args: argparse.Namespace) -> Path:

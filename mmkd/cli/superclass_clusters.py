@@ -3,23 +3,22 @@
 The images are read as for evaluation, without augmentation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from mmengine.device import get_device
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mmkd.datasets.evaluation_images import training_set
 from mmkd.datasets.explained_errors import explain_empty_datasets, explain_unreadable_images
 from mmkd.datasets.samplers.sample_labels import sample_labels
-from mmkd.datasets.unwrap import unwrap
 from mmkd.functional.checks import check_positive_int
 from mmkd.teachers import FrozenTeacher
 
@@ -105,32 +104,6 @@ def _pooled(output: Any, source: str) -> Tensor:
         )
     last = last.float()
     return (last.mean((2, 3)) if last.ndim == 4 else last).cpu()
-
-
-def training_set(cfg: Config) -> Any:
-    """The config's training set, its images as for evaluation.
-
-    Raises:
-        ValueError: If it has a pipeline and the config's validation set none.
-    """
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    for leaf in unwrap(dataset):
-        if hasattr(leaf, 'augment'):
-            leaf.augment = False
-        elif hasattr(leaf, 'pipeline'):
-            leaf.pipeline = Compose(_evaluation_pipeline(cfg))
-    return dataset
-
-
-def _evaluation_pipeline(cfg: Config) -> Sequence[dict]:
-    loader = cfg.get('val_dataloader') or {}
-    pipeline = loader.get('dataset', {}).get('pipeline')
-    if pipeline is None:
-        raise ValueError(
-            'val_dataloader.dataset: expected one with a `pipeline`, by which the training images '
-            'are read without augmentation, got none'
-        )
-    return pipeline
 
 
 def _batches(dataset: Any, cfg: Config, batch_size: int) -> Any:

@@ -22,7 +22,7 @@ def folder(tiny_coco, tmp_path):
 
 
 def test_boxes_shrink_with_their_images(script, folder):
-    shrunk = script(SCRIPT).shrunk(folder, 48, folder / 'small')
+    shrunk = script(SCRIPT).shrunk(folder, 29, folder / 'small')
     contents = [json.loads((root / 'train.json').read_text()) for root in (folder, shrunk)]
     assert {(image['width'], image['height']) for image in contents[1]['images']} == {(48, 40)}
     before, after = (np.array([a['bbox'] for a in each['annotations']]) for each in contents)
