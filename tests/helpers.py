@@ -137,9 +137,14 @@ def run_in_processes(function, *arguments, world_size=2):
 
     The function is a test module's own, and returns tensors and plain containers of them.
     """
+    # A forked process has everything imported; autograd forbids it where there is a GPU.
+    start_method = 'spawn' if torch.cuda.is_available() else 'fork'
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(
-            _process, (function, arguments, folder, world_size), nprocs=world_size
+        multiprocessing.start_processes(
+            _process,
+            (function, arguments, folder, world_size),
+            nprocs=world_size,
+            start_method=start_method,
         )
         return [torch.load(f'{folder}/{rank}.pt') for rank in range(world_size)]
 

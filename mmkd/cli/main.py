@@ -13,6 +13,7 @@ COMMANDS = {
     'train': ('train', 'train the config of a distillation, or of a plain model'),
     'test': ('test', 'evaluate the student of a config with a checkpoint'),
     'report': ('report', 'compare finished runs on one HTML page'),
+    'analyze': ('analyze', 'compare layers, logits and samples of student and teacher'),
     'inspect': ('inspect_pair', 'show modules, shapes and strides of teacher and student'),
     'export': ('export_student', 'write the student of a run as a plain checkpoint'),
     'print-config': ('print_config', 'print a config with all that it inherits'),

@@ -16,11 +16,9 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, SequentialSampler
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmkd.checking.config_file import read_config
 from mmkd.exporting import student_state_dict
 from mmkd.models.building import build_model
-from mmkd.models.heads import classifying_heads
-from mmkd.pairing.inspection.class_names_of import class_names_of, same_classes
+from mmkd.pairing.inspection.teacher_labels import teacher_labels
 from mmkd.registry import DATASETS
 from mmkd.reporting.predictions import (
     FILE,
@@ -210,27 +208,19 @@ def _detections(
 
 def _in_classes(data: Classes, teacher: FrozenTeacher, settings: Mapping[str, Any]) -> Predict:
     """The teacher's predictions with the labels of the data's classes."""
-    heads: list[Any] = [head for _, head in classifying_heads(teacher.model)]
-    count = int(heads[-1].num_classes) if heads else len(data)
-    if count == len(data):
+    labels = teacher_labels(data, teacher.model, settings, teacher.classes or ())
+    if labels is None:
         return teacher.predict
-    path = settings.get('cfg_path')
-    own = read_config(path) if isinstance(path, str) else Config()
-    known = teacher.classes or class_names_of(own, count)
-    label_of = {own: label for label, own in same_classes(data, known).items()}
-    if len(known) != count or len(label_of) < len(data):
-        raise ValueError(f'the teacher has {count} classes, not the {len(data)} of the data')
-    labels = [label_of[label] for label in range(len(data))]
-    new_label = torch.full((count,), -1)
-    new_label[labels] = torch.arange(len(data))
+    known = torch.tensor(labels)
 
     def predict(batch: Any) -> list[Any]:
         samples = teacher.predict(batch)
         for sample in samples:
             if 'pred_instances' in sample:
                 found = sample.pred_instances
-                found.labels = new_label.to(found.labels.device)[found.labels]
-                sample.pred_instances = found[found.labels >= 0]
+                same = found.labels[:, None] == known.to(found.labels.device)
+                found.labels = same.long().argmax(1)
+                sample.pred_instances = found[same.any(1)]
             elif 'pred_score' in sample:
                 sample.pred_score = sample.pred_score[labels]
         return samples
