@@ -2,7 +2,8 @@
 
 :func:`mmkd.distill` trains a student with its teacher, :func:`mmkd.plan` decides and writes the
 config alone, :func:`mmkd.export` writes the student as a plain model, and :func:`mmkd.report`
-compares finished runs on one page.
+compares finished runs on one page. :func:`mmkd.analyze` compares layers, logits and samples of a
+teacher and its students.
 
 ``import mmkd`` only makes the frozen OpenMMLab releases run on the installed PyTorch (see
 :mod:`mmkd.compat`). The functions above are imported at their first use, so ``mmkd.functional``
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
     from mmkd.api.training import Result, distill
     from mmkd.exporting import export
     from mmkd.reporting import report
+    from mmkd.studies import analyze
 
 compat.apply()
 
-__all__ = ['Plan', 'Result', '__version__', 'distill', 'export', 'plan', 'report']
+__all__ = ['Plan', 'Result', '__version__', 'analyze', 'distill', 'export', 'plan', 'report']
 
 _HOMES = dict(
     Plan='mmkd.api.planning',
     Result='mmkd.api.training',
+    analyze='mmkd.studies',
     distill='mmkd.api.training',
     export='mmkd.exporting',
     plan='mmkd.api.planning',
