@@ -31,7 +31,10 @@ FUNCTIONS_FROM = (
 
 
 def _read_yaml_safely(handler: ModuleType) -> None:
-    from yaml import SafeLoader
+    try:
+        from yaml import CSafeLoader as SafeLoader
+    except ImportError:  # PyYAML without libyaml, ten times slower
+        from yaml import SafeLoader
 
     class PlainLoader(SafeLoader):
         """Builds plain values, and the tuples that MMEngine writes."""

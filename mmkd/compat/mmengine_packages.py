@@ -7,6 +7,7 @@ because mmkd's own types have a prefix. A config is first looked for at the path
 MMEngine would read a hundred metafiles first, for each of a dozen base configs.
 """
 
+import functools
 import importlib.util
 import os.path as osp
 from types import ModuleType
@@ -60,6 +61,11 @@ def _look_in_place_first(config_utils: ModuleType) -> None:
     rebind(config_utils, '_get_external_cfg_path', find)
 
 
+def _read_metafiles_once(config_utils: ModuleType) -> None:
+    # Only the metafiles are read by it, for each config that is named with its package.
+    config_utils.load = functools.cache(config_utils.load)  # type: ignore[attr-defined]
+
+
 def _leave_scope_to_the_heir(config: ModuleType) -> None:
     find = config.Config._get_cfg_path
 
@@ -75,4 +81,5 @@ def apply() -> None:
     after_import('mmengine.utils.package_utils', _use_import_system)
     after_import('mmengine.config.utils', _know_mmkd)
     after_import('mmengine.config.utils', _look_in_place_first)
+    after_import('mmengine.config.utils', _read_metafiles_once)
     after_import('mmengine.config.config', _leave_scope_to_the_heir)
