@@ -50,6 +50,7 @@ setup(
     extras_require={
         'all': everything,
         'stack': STACK,
+        'umap': ['umap-learn>=0.5.7'],
         'docs': DOCS,
         'dev': everything + DOCS + DEV,
     }

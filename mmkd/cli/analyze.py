@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         '--layers',
         nargs='+',
         metavar='MODULE',
-        help="of the student, for cka and mmd (default: the backbone's blocks and the neck)",
+        help="of the student, for cka (default: the backbone's blocks and the neck)",
     )
     parser.add_argument('--teacher-layers', nargs='+', metavar='MODULE', help='of the teacher')
     parser.add_argument(

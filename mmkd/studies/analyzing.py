@@ -67,7 +67,7 @@ def analyze(
         out: Folder to write. An earlier analysis in it is replaced.
         teacher: Config of the teacher. Default: that of the distillation.
         teacher_checkpoint: Its weights. Default: those that the config names.
-        layers: Modules of the student for ``cka`` and ``mmd``. Default: the backbone's blocks, the
+        layers: Modules of the student for ``cka``. Default: the backbone's blocks, the
             neck, and a classifier's logits.
         teacher_layers: Those of the teacher.
         images: Number of images, evenly spaced. Default: all.
@@ -89,7 +89,6 @@ def analyze(
         >>> mmkd.analyze('run.py', 'epoch_12.pth', studies=['cka'])  # doctest: +SKIP
         PosixPath('analysis/analysis.json')
     """
-    asked = _checked_studies(studies)
     check_choice('split', split, SPLITS)
     check_choice('layout', layout, get_args(Layout))
     check_positive_int('samples', samples)
@@ -97,6 +96,7 @@ def analyze(
         check_positive_int('images', images)
     folder = _checked_folder(Path(out))
     cfg = config if isinstance(config, Config) else read_config(str(config))
+    asked = _checked_studies(studies)  # the config's custom imports may add some
     if options:
         check_options(cfg, dict(options))
         cfg.merge_from_dict(dict(options))

@@ -98,14 +98,14 @@ def build_students(cfg: Config, checkpoints: Paths) -> list[Student]:
 
 
 def student_names(checkpoints: Paths) -> list[str]:
-    """A short name for each checkpoint: the end of its path that no other has.
+    """A short name for each checkpoint: the part of its path that tells it from the others.
 
     Raises:
         ValueError: If there is no checkpoint, or one is given twice.
 
     Example:
         >>> student_names(['a/kd/epoch_9.pth', 'a/fkd/epoch_9.pth'])
-        ['kd/epoch_9', 'fkd/epoch_9']
+        ['kd', 'fkd']
         >>> student_names(['a/epoch_9.pth'])
         ['student']
     """
@@ -116,6 +116,8 @@ def student_names(checkpoints: Paths) -> list[str]:
     parts = [PurePath(_local(path)).with_suffix('').parts for path in checkpoints]
     if len({*parts}) < len(parts):
         raise ValueError(f'checkpoints: expected different files, got {[*map(str, checkpoints)]}')
+    while len({each[-1] for each in parts}) == 1:
+        parts = [each[:-1] for each in parts]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ['/'.join(each[-depth:]) for each in parts]
         if len({TEACHER, *names}) > len(names):

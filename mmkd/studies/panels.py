@@ -68,4 +68,5 @@ def bars(axes: 'Axes', values: Mapping[str, Mapping[str, float]], label: str) ->
     axes.set_xticks(range(len(values)), [*values], fontsize=8)
     axes.set_ylabel(label, fontsize=8)
     axes.grid(axis='y', alpha=0.3)
-    axes.legend(fontsize=7)
+    axes.margins(y=0.25)  # room for the legend
+    axes.legend(fontsize=7, loc='upper left')

@@ -143,8 +143,9 @@ def test_the_most_confident_location_by_a_loop():
         assert torch.equal(logits, best)
 
 
-def test_names_are_the_ends_that_differ():
-    assert student_names(['/x/a/e.pth', '/x/b/e.pth']) == ['a/e', 'b/e']
+def test_names_are_the_parts_that_differ():
+    assert student_names(['/x/a/y/e.pth', '/x/b/y/e.pth']) == ['a', 'b']
+    assert student_names(['/x/a/e1.pth', '/x/b/e1.pth', '/x/b/e2.pth']) == ['a/e1', 'b/e1', 'b/e2']
     assert student_names(['/x/teacher.pth', '/x/b.pth']) == ['x/teacher', 'x/b']
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmkd.studies.kernels import centered, linear_gram
 from mmkd.studies.panels import panels
-from mmkd.studies.study import Batch, Findings, Setup, Study
+from mmkd.studies.study import TEACHER, Batch, Findings, Setup, Study
 
 ROWS = 64
 MIN_ROWS = 4
@@ -42,11 +42,12 @@ class MMDBound(Study):
             name: torch.cat([each[name] for each in self._waiting]) for name in self.setup.names
         }
         self._waiting = []
-        teacher, *_ = rows.values()
-        if len(teacher) < MIN_ROWS:
-            return
-        for (student, kind), found in self._found.items():
-            found.append(theorem(rows[student], teacher, CENTERING[kind]))
+        chunks = zip(*(each.split(ROWS) for each in rows.values()), strict=True)
+        for chunk in (dict(zip(rows, each, strict=True)) for each in chunks):
+            if len(chunk[TEACHER]) < MIN_ROWS:
+                continue
+            for (student, kind), found in self._found.items():
+                found.append(theorem(chunk[student], chunk[TEACHER], CENTERING[kind]))
 
     def finish(self) -> Findings:
         """Largest gap of the equation, smallest of the inequality."""
@@ -69,20 +70,15 @@ class MMDBound(Study):
 
     def _draw(self) -> Any:
         figure, ((axes,),) = panels(1, 1, 4.6, 4.2)
+        smallest = 1.0
         for student in self.setup.students:
-            for kind, marker in zip(CENTERING, 'ox', strict=True):
-                found = self._found[student, kind]
-                axes.plot(
-                    [each['bound'] for each in found],
-                    [each['cka'] for each in found],
-                    marker,
-                    label=f'{student}, {kind}',
-                    markersize=4,
-                )
-        low = min(0.0, *axes.get_xlim(), *axes.get_ylim())
-        axes.plot([low, 1], [low, 1], color='gray', ls='--', lw=1, label='equality')
-        axes.set(xlabel='bound by MMD', ylabel='CKA')
-        axes.set_title('CKA stays below its bound, batch by batch', fontsize=9)
+            found = self._found[student, 'plain']
+            points = [(max(1 - each['bound'], 1e-9), 1 - each['cka']) for each in found]
+            smallest = min(smallest, *(x for x, _ in points))
+            axes.loglog(*zip(*points, strict=True), 'o', label=student, markersize=4)
+        axes.loglog([smallest, 1], [smallest, 1], color='gray', ls='--', lw=1, label='equality')
+        axes.set(xlabel='N² / 2 · (mean K - mean L)²', ylabel='1 - CKA')
+        axes.set_title('Not centered, one point a batch', fontsize=9)
         axes.legend(fontsize=7)
         return figure
 

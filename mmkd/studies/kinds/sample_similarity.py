@@ -75,7 +75,7 @@ class SampleSimilarity(Study):
             if name == TEACHER:
                 grid[1, column].set_axis_off()
                 continue
-            title = f'{name}: squared difference to the teacher'
+            title = f'({name} - teacher)²'
             gap = heat_map(grid[1, column], gaps[name].numpy(), title, 0, widest, 'magma_r')
             _mark_classes(grid[1, column], labels[order], self.setup.classes)
         color_bar(figure, image, grid[0], 'cosine similarity')
