@@ -6,7 +6,7 @@ from mmkd.functional.dlkd import alignment, knowledge_correlation, rotations, su
 from mmkd.functional.fkd import feature_kernel, feature_kernel_distance
 from mmkd.functional.kernel_alignment.cka import cka
 from mmkd.functional.kernel_alignment.patches import fitting_patch_size, to_patches
-from mmkd.functional.kernel_alignment.pcka import pcka
+from mmkd.functional.kernel_alignment.pcka import pcka, pyramid_pcka
 from mmkd.functional.localization import localization_divergence
 from mmkd.functional.mmd import mmd
 from mmkd.functional.ranking.rank_correlation import pearson, rank, spearman, zscore
@@ -28,6 +28,7 @@ __all__ = [
     'mmd',
     'pcka',
     'pearson',
+    'pyramid_pcka',
     'rank',
     'rotations',
     'similarity_distance',

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mmkd.functional import fitting_patch_size, pcka
+from mmkd.functional import fitting_patch_size, pyramid_pcka
 from mmkd.functional.checks import check_non_negative
 from mmkd.functional.kernel_alignment.cka import check_unbiased
 from mmkd.functional.kernel_alignment.patches import Average, Fit
@@ -78,17 +78,18 @@ class PCKALoss(PatchLoss):
         self.unbiased = unbiased
         self.inter_weight = inter_weight
 
-    def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
-        """Distance of the patches, plus that of the features times ``inter_weight``."""
-        self.warn_if_too_small(student, position)
-        self._warn_if_few_patches(student, position)
+    def level_losses(self, students: Sequence[Tensor], teachers: Sequence[Tensor]) -> Tensor:
+        """Distances of the patches, plus those of the features times ``inter_weight``."""
+        for position, student in enumerate(students):
+            self.warn_if_too_small(student, position)
+            self._warn_if_few_patches(student, position)
 
-        def distance(transpose: bool) -> Tensor:
-            return 1 - pcka(
-                student,
-                teacher,
+        def distances(transpose: bool) -> Tensor:
+            return 1 - pyramid_pcka(
+                students,
+                teachers,
                 self.patch_size,
-                average=self.average_of(position),
+                average=self.average,
                 fit=self.fit,
                 center=self.center,
                 unbiased=self.unbiased,
@@ -96,10 +97,10 @@ class PCKALoss(PatchLoss):
                 transpose=transpose,
             )
 
-        loss = distance(transpose=False)
+        losses = distances(transpose=False)
         if self.inter_weight:
-            loss = loss + self.inter_weight * distance(transpose=True)
-        return loss
+            losses = losses + self.inter_weight * distances(transpose=True)
+        return losses
 
     def _warn_if_few_patches(self, student: Tensor, position: int) -> None:
         """Warn, once a level, if the biased value of unrelated maps is above ``_BIAS``."""

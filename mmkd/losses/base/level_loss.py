@@ -1,6 +1,5 @@
 """Base of losses over the levels of a feature pyramid."""
 
-from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -18,11 +17,11 @@ from mmkd.functional.saturation import saturating
 Levels = Tensor | Sequence[Tensor]
 
 
-class LevelLoss(nn.Module, metaclass=ABCMeta):
+class LevelLoss(nn.Module):
     """A weighted sum over pyramid levels of a loss between two feature maps.
 
-    Subclasses implement ``level_loss``. They override ``check_pair`` if they can compare maps of
-    different shapes.
+    Subclasses implement ``level_loss``, or ``level_losses`` where all levels together are faster.
+    They override ``check_pair`` if they can compare maps of different shapes.
 
     Args:
         levels: Indices of the recorded levels to compare. None compares all.
@@ -59,19 +58,25 @@ class LevelLoss(nn.Module, metaclass=ABCMeta):
             TypeError: If an argument is neither a Tensor nor a sequence of Tensors.
             ValueError: If levels are missing or cannot be compared.
         """
-        losses = []
-        for position, (name, s, t) in enumerate(self._pairs(student, teacher)):
+        students, teachers = [], []
+        for name, s, t in self._pairs(student, teacher):
             self.check_pair(s, t, name)
-            losses.append(self.level_loss(s, t.detach(), position))
-        return self.loss_weight * torch.stack(losses).sum()
+            students.append(s)
+            teachers.append(t.detach())
+        return self.loss_weight * self.level_losses(students, teachers).sum()
 
     def check_pair(self, student: Tensor, teacher: Tensor, name: str) -> None:
         """Raise ValueError, naming ``name``, unless the two maps of a level have the same shape."""
         check_same_shape(student, teacher, name)
 
-    @abstractmethod
+    def level_losses(self, students: Sequence[Tensor], teachers: Sequence[Tensor]) -> Tensor:
+        """Losses of the compared levels, shape (levels,)."""
+        pairs = zip(students, teachers, strict=True)
+        return torch.stack([self.level_loss(*pair, i) for i, pair in enumerate(pairs)])
+
     def level_loss(self, student: Tensor, teacher: Tensor, position: int) -> Tensor:
         """Loss of one level, a scalar. ``position`` counts the compared levels from 0."""
+        raise NotImplementedError(f'{type(self).__name__}: expected a method level_loss')
 
     def _pairs(self, student: Levels, teacher: Levels) -> Iterator[tuple[str, Tensor, Tensor]]:
         """The teacher's name in errors and both maps, for each compared level."""
