@@ -1,5 +1,6 @@
 """``mmkd.analyze``: run studies of a teacher and its students, and write what they find."""
 
+import copy
 import datetime
 import io
 import json
@@ -9,7 +10,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -95,14 +95,13 @@ def analyze(
     if images is not None:
         check_positive_int('images', images)
     folder = _checked_folder(Path(out))
-    cfg = config if isinstance(config, Config) else read_config(str(config))
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config(str(config))
     asked = _checked_studies(studies)  # the config's custom imports may add some
     if options:
         check_options(cfg, dict(options))
         cfg.merge_from_dict(dict(options))
     settings = teacher_settings(cfg, teacher, teacher_checkpoint)
     student = student_config(cfg)
-    torch.manual_seed(seed)
     with (
         DefaultScope.overwrite_default_scope(student.get('default_scope') or 'mmengine'),
         explain_empty_datasets(),
@@ -125,7 +124,8 @@ def analyze(
         chosen, left_out = _choose(asked, setup, no_logits)
         if any(study.needs_training for study in chosen.values()):
             _run(chosen, networks, ImageData(student, 'train', images), learn=True)
-        _run(chosen, networks, data)
+        if not _run(chosen, networks, data):
+            raise ValueError(f'split: expected objects in the images of {split}, got none')
         found = {name: study.finish() for name, study in chosen.items()}
     facts = dict(
         config=str(config) if not isinstance(config, Config) else config.filename,
@@ -224,8 +224,9 @@ def _run(
     networks: Mapping[str, Network],
     data: ImageData,
     learn: bool = False,
-) -> None:
-    """Show all batches to the studies."""
+) -> int:
+    """Show all batches to the studies, and return the number of samples."""
+    samples = 0
     layers = not learn and any(study.needs == 'layers' for study in studies.values())
     for indices, raw in data:
         objects = None
@@ -236,6 +237,7 @@ def _run(
             labels = objects.labels
         if not len(labels):
             continue
+        samples += len(labels)
         teacher, *students = (
             network.outputs(raw, objects, layers=layers) for network in networks.values()
         )
@@ -246,6 +248,7 @@ def _run(
                 study.add(batch)
             elif study.needs_training:
                 study.learn(batch)
+    return samples
 
 
 def _write(folder: Path, facts: dict[str, Any], found: Mapping[str, Findings]) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from mmkd.algorithms.recorder_sources import check_module
-from mmkd.pairing.inspection.trace import Calls, trace
+from mmkd.pairing.inspection.trace import Calls, Output, trace
 from mmkd.recorders import InstanceFeaturesRecorder, LevelOutputsRecorder
 from mmkd.recorders.instance_boxes import ground_truth_boxes
 from mmkd.recorders.step_context import StepContext, open_step
@@ -126,7 +126,7 @@ class Network:
     def _layer_names(self, inputs: Tensor) -> list[str]:
         if self._given is None:
             size = inputs.shape[-2], inputs.shape[-1]
-            self._given = _default_layers(self.model, trace(self.model, size))
+            self._given = _default_layers(self.model, trace(self.model, size), self.is_classifier)
         return self._given
 
     @contextmanager
@@ -151,20 +151,21 @@ class Network:
 _FEATURES = ''  # the recorder of a detector's pyramid; no module has this name
 
 
-def _default_layers(model: nn.Module, calls: Calls) -> list[str]:
+def _default_layers(model: nn.Module, calls: Calls, is_classifier: bool) -> list[str]:
     """Blocks of the backbone that run once and have weights, and the neck."""
-    backbone = model.get_submodule('backbone')
-    names = [f'backbone.{name}' for name in _blocks(backbone)]
-    if 'neck' in calls:
-        names.append('neck')
-    return [
-        name
-        for name in names
-        if len(calls.get(name, [])) == 1
-        and calls[name][0]
-        and len({output.shape[1:2] for output in calls[name][0]}) == 1
-        and all(len(output.shape) > 1 and output.shape[0] == 1 for output in calls[name][0])
-    ]
+    names = [f'backbone.{name}' for name in _blocks(model.get_submodule('backbone'))]
+    names.append('neck')
+    return [name for name in names if _is_layer(calls.get(name, []), is_classifier)]
+
+
+def _is_layer(calls: Sequence[Sequence[Output]], is_classifier: bool) -> bool:
+    """Whether a module runs once, and returns rows, or maps of the same channels."""
+    if len(calls) != 1 or not calls[0]:
+        return False
+    shapes = [output.shape for output in calls[0]]
+    axes = range(2, 5) if is_classifier else [4]
+    alike = len({shape[1:2] for shape in shapes}) == 1
+    return alike and all(len(shape) in axes and shape[0] == 1 for shape in shapes)
 
 
 def _blocks(module: nn.Module) -> Iterator[str]:

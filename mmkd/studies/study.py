@@ -1,5 +1,6 @@
 """What a study sees of two networks, and what it finds."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,6 +104,11 @@ class Findings:
     line: str
     numbers: dict[str, Any]
     figures: Mapping[str, 'Figure'] = field(default_factory=dict)
+
+
+def shown(value: float) -> str:
+    """A number in a line; a hyphen where it is undefined."""
+    return '-' if math.isnan(value) else f'{value:.3f}'
 
 
 class Study(ABC):

@@ -17,6 +17,7 @@ class Calibration(Study):
     """
 
     needs = 'logits'
+    min_classes = 2
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)

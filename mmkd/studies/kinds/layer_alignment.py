@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmkd.studies.kernels import MinibatchCKA, linear_gram, median_distance, rbf_gram
 from mmkd.studies.panels import color_bar, heat_map, panels
-from mmkd.studies.study import TEACHER, Batch, Findings, Setup, Study
+from mmkd.studies.study import TEACHER, Batch, Findings, Setup, Study, shown
 
 # Batches are joined up to this many rows: the estimator's variance falls with them.
 ROWS = 64
@@ -96,7 +96,7 @@ class LayerAlignment(Study):
             },
         )
         last = {name: float(found['linear'][-1, -1]) for name, found in matrices.items()}
-        line = ', '.join(f'{name} {value:.3f}' for name, value in last.items())
+        line = ', '.join(f'{name} {shown(value)}' for name, value in last.items())
         return Findings(f'CKA of the last layers: {line}', numbers, {'': self._draw(matrices)})
 
     def _draw(self, matrices: Mapping[str, Mapping[str, Tensor]]) -> Any:

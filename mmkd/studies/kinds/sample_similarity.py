@@ -10,7 +10,7 @@ from mmkd.functional import feature_kernel
 from mmkd.functional.numerics import l2_normalize
 from mmkd.studies.panels import NAMED, color_bar, heat_map, panels
 from mmkd.studies.reservoir import Reservoir
-from mmkd.studies.study import TEACHER, Batch, Findings, Setup, Study
+from mmkd.studies.study import TEACHER, Batch, Findings, Setup, Study, shown
 
 BINS = 40
 # A heat map shows at most so many samples: more are finer than its pixels.
@@ -56,7 +56,9 @@ class SampleSimilarity(Study):
                     histogram=[int(count) for count in histogram],
                 ),
             )
-        text = ', '.join(f'{name} {f["intra"]:.3f} / {f["inter"]:.3f}' for name, f in found.items())
+        text = ', '.join(
+            f'{name} {shown(f["intra"])} / {shown(f["inter"])}' for name, f in found.items()
+        )
         numbers = dict(samples=self._kept.seen, networks=found)
         figures = {'': self._heat_maps(), 'lengths': self._histograms(lengths)}
         return Findings(f'similarity within / between classes: {text}', numbers, figures)

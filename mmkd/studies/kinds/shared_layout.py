@@ -9,7 +9,7 @@ from torch import Tensor
 from mmkd.functional.numerics import l2_normalize
 from mmkd.studies.panels import NAMED, panels
 from mmkd.studies.reservoir import Reservoir
-from mmkd.studies.study import Batch, Findings, Setup, Study
+from mmkd.studies.study import Batch, Findings, Setup, Study, shown
 
 ANCHORS = 300
 MIN_SAMPLES = 5
@@ -53,7 +53,7 @@ class SharedLayout(Study):
             trustworthiness=float(trustworthiness(rows, places, n_neighbors=neighbors)),
             silhouette=silhouettes,
         )
-        text = ', '.join(f'{name} {value:.3f}' for name, value in silhouettes.items())
+        text = ', '.join(f'{name} {shown(value)}' for name, value in silhouettes.items())
         parts = dict(zip(units, np.split(places, len(units)), strict=True))
         return Findings(
             f'silhouette of the classes: {text}', numbers, {'': self._draw(parts, labels)}
