@@ -121,9 +121,10 @@ def analyze(
             networks=networks,
             layout=layout,
         )
-        chosen, left_out = _choose(asked, setup, no_logits)
-        if any(study.needs_training for study in chosen.values()):
-            _run(chosen, networks, ImageData(student, 'train', images), learn=True)
+        has_training = bool((student.get('train_dataloader') or {}).get('dataset'))
+        chosen, left_out = _choose(asked, setup, no_logits, has_training)
+        if trained := max(study.training_images for study in chosen.values()):
+            _run(chosen, networks, ImageData(student, 'train', trained), learn=True)
         if not _run(chosen, networks, data):
             raise ValueError(f'split: expected objects in the images of {split}, got none')
         found = {name: study.finish() for name, study in chosen.items()}
@@ -194,7 +195,7 @@ def _networks(
 
 
 def _choose(
-    asked: Sequence[str] | None, setup: Setup, no_logits: str | None
+    asked: Sequence[str] | None, setup: Setup, no_logits: str | None, has_training: bool
 ) -> tuple[dict[str, Study], dict[str, str]]:
     """The studies that suit the networks, and why others do not.
 
@@ -207,6 +208,8 @@ def _choose(
             study = STUDIES[name](setup)
             if study.needs == 'logits' and no_logits is not None:
                 raise ValueError(f'expected logits of the same classes: {no_logits}')
+            if study.training_images and not has_training:
+                raise ValueError('expected train_dataloader.dataset in the config, got none')
             if study.costly and not asked:
                 raise ValueError(f'it takes long; name it: --study {name} --images 32')
             chosen[name] = study
@@ -246,7 +249,7 @@ def _run(
         for study in studies.values():
             if not learn:
                 study.add(batch)
-            elif study.needs_training:
+            elif study.training_images:
                 study.learn(batch)
     return samples
 

@@ -122,8 +122,8 @@ class Study(ABC):
     """
 
     needs: Needs = 'features'
-    # Whether `learn` also gets the training images.
-    needs_training = False
+    # Number of training images that `learn` gets first.
+    training_images = 0
     # Whether it runs only where it is named.
     costly = False
     min_classes = 1

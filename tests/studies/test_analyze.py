@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSIFIER, FASTER_RCNN, RETINANET
+from helpers import FASTER_RCNN, RETINANET
 from PIL import Image
 from sklearn.metrics import accuracy_score
 
@@ -16,7 +16,7 @@ from mmkd.datasets.digits import DigitsDataset
 from mmkd.models.building import build_model
 from mmkd.studies.kinds import STUDIES, knowledge
 from mmkd.studies.networks import Network
-from mmkd.studies.object_logits import ObjectLogits, best_in_boxes
+from mmkd.studies.object_logits import best_in_boxes
 from mmkd.studies.pair_networks import student_names
 
 CLASSIFIERS = 'configs/cmkd/cmkd_resnet14_resnet8_digits.py'
@@ -47,7 +47,7 @@ def numbers_of(path):
 def test_classifiers_get_every_study(weights, tmp_path, repo, capsys):
     out = tmp_path / 'with space'
     arguments = [
-        str(repo / CLASSIFIERS), str(weights / 'student.pth'), str(weights / 'other.pth'),
+        str(repo / CLASSIFIERS), str(weights / 'student.pth'),
         '--teacher-checkpoint', str(weights / 'teacher.pth'), '--out', str(out), '--samples', '20',
         '--cfg-options', *(f'{key}={value}' for key, value in FEW.items()),
     ]  # fmt: skip
@@ -55,9 +55,9 @@ def test_classifiers_get_every_study(weights, tmp_path, repo, capsys):
     found = numbers_of(out / 'analysis.json')
     assert {*found['studies']} == {*STUDIES} - {'knowledge'}
     assert 'takes long' in found['left_out']['knowledge']
-    assert found['checkpoints'] == {n: str(weights / f'{n}.pth') for n in ('student', 'other')}
+    assert found['checkpoints'] == {'student': str(weights / 'student.pth')}
     assert found['images'] == found['studies']['logits']['samples'] == 60
-    assert [each['epoch'] for each in found['studies']['logits']['students'].values()] == [1, 2]
+    assert found['studies']['logits']['students']['student']['epoch'] == 1
     lines = capsys.readouterr().out.splitlines()
     for name, study in found['studies'].items():
         assert any(line.startswith(f'{name}: {study["line"]}') for line in lines)
@@ -68,10 +68,12 @@ def test_classifiers_get_every_study(weights, tmp_path, repo, capsys):
 
 def test_accuracy_is_that_of_the_model(weights, tmp_path, repo):
     path = mmkd.analyze(
-        repo / CLASSIFIERS, weights / 'student.pth', studies='calibration', out=tmp_path / 'a',
-        teacher_checkpoint=weights / 'teacher.pth', options=FEW,
+        repo / CLASSIFIERS, weights / 'student.pth', weights / 'other.pth', options=FEW,
+        studies='calibration', out=tmp_path / 'a', teacher_checkpoint=weights / 'teacher.pth',
     )  # fmt: skip
-    found = numbers_of(path)['studies']['calibration']['networks']['student']['accuracy']
+    networks = numbers_of(path)['studies']['calibration']['networks']
+    assert [*networks] == ['teacher', 'student', 'other']
+    found = networks['student']['accuracy']
     model = build_model({'cfg_path': 'mmkd::digits/resnet8_digits.py'}).eval()
     model.load_state_dict(torch.load(weights / 'student.pth')['state_dict'])
     data = DigitsDataset(split='val', num_samples=60, device='cpu')
@@ -118,11 +120,6 @@ def test_detectors_have_logits_at_boxes(config, sigmoid):
     with torch.no_grad():
         pyramid = network.model.extract_feat(torch.randn(2, 3, 64, 64))
         assert network.object_logits(pyramid, boxes).shape == (2, 3)
-
-
-def test_a_classifier_is_no_detector():
-    assert Network('student', build_model(CLASSIFIER)).is_classifier
-    assert ObjectLogits.of(build_model(RETINANET)) is not None
 
 
 def test_the_most_confident_location_by_a_loop():

@@ -55,7 +55,7 @@ def run(name, batch, size=32, **settings):
     students = [*batch.students]
     study = STUDIES[name](Setup(**{'students': students, 'classes': CLASSES, **settings}))
     for start in range(0, len(batch.labels), size):
-        if study.needs_training:
+        if study.training_images:
             study.learn(part(batch, slice(start, start + size)))
     for start in range(0, len(batch.labels), size):
         study.add(part(batch, slice(start, start + size)))

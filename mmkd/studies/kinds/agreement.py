@@ -52,7 +52,7 @@ class Agreement(Study):
 
 
 class Answers:
-    """Counts of the answers of several networks.
+    """The answers of several networks, one number a sample.
 
     Args:
         names: The networks.
@@ -61,49 +61,52 @@ class Answers:
 
     def __init__(self, names: Sequence[str], classes: int) -> None:
         self.names, self.classes = [*names], classes
-        self.count = 0
-        self._pairs = {
-            (a, b): torch.zeros(classes * classes, dtype=torch.long)
-            for a in self.names
-            for b in self.names
-        }
-        # Of samples with different answers: a right, b right, neither.
-        self._right = {pair: torch.zeros(3, dtype=torch.long) for pair in self._pairs}
+        self._parts: list[dict[str, Tensor]] = []
+        self._labels: list[Tensor] = []
 
     def add(self, answers: Mapping[str, Tensor], labels: Tensor) -> None:
         """Add the answers (N,) of each network."""
-        answers, labels = {name: each.cpu() for name, each in answers.items()}, labels.cpu()
-        self.count += len(labels)
-        for a, b in self._pairs:
-            code = answers[a] * self.classes + answers[b]
-            self._pairs[a, b] += code.bincount(minlength=self.classes**2)
-            differ = answers[a] != answers[b]
-            a_right, b_right = (differ & (answers[name] == labels) for name in (a, b))
-            neither = differ & ~a_right & ~b_right
-            self._right[a, b] += torch.stack([each.sum() for each in (a_right, b_right, neither)])
+        self._parts.append({name: each.cpu().int() for name, each in answers.items()})
+        self._labels.append(labels.cpu().int())
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return sum(map(len, self._labels))
+
+    def of(self, name: str) -> Tensor:
+        """All answers of a network."""
+        return torch.cat([part[name] for part in self._parts])
+
+    def labels(self) -> Tensor:
+        """All true classes."""
+        return torch.cat(self._labels)
 
     def matrix(self, a: str, b: str) -> Tensor:
         """Number of samples by answer of a (row) and of b (column)."""
-        return self._pairs[a, b].view(self.classes, self.classes)
+        code = self.of(a).long() * self.classes + self.of(b)
+        return code.bincount(minlength=self.classes**2).view(self.classes, self.classes)
 
     def agreement(self) -> Tensor:
         """Share of equal answers of each pair."""
-        shares = [
-            [float(self.matrix(a, b).trace()) / max(self.count, 1) for b in self.names]
-            for a in self.names
-        ]
-        return torch.tensor(shares)
+        answers = torch.stack([self.of(name) for name in self.names])
+        return (answers[:, None] == answers).double().mean(-1)
+
+    def accuracy(self) -> dict[str, float]:
+        """Share of right answers of each network."""
+        labels = self.labels()
+        return {name: float((self.of(name) == labels).double().mean()) for name in self.names}
 
     def compare(self, reference: str, other: str) -> dict[str, Any]:
         """Share of equal answers, and who is right of the samples with different ones."""
-        reference_right, other_right, neither = self._right[reference, other].tolist()
-        equal = int(self.matrix(reference, other).trace())
+        a, b, labels = self.of(reference), self.of(other), self.labels()
+        differ = a != b
         return dict(
-            agreement=equal / max(self.count, 1),
-            disagreements=self.count - equal,
-            reference_right=reference_right,
-            other_right=other_right,
-            neither_right=neither,
+            agreement=float((~differ).double().mean()),
+            disagreements=int(differ.sum()),
+            reference_right=int((differ & (a == labels)).sum()),
+            other_right=int((differ & (b == labels)).sum()),
+            neither_right=int((differ & (a != labels) & (b != labels)).sum()),
         )
 
 

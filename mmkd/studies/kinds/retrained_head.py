@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from mmkd.studies.kinds.agreement import Answers, draw_answers
-from mmkd.studies.reservoir import Reservoir
 from mmkd.studies.study import Batch, Findings, Setup, Study
 
 # Training images for a new head, and its weight decay.
@@ -24,22 +23,22 @@ class RetrainedHead(Study):
     """
 
     needs = 'logits'
-    needs_training = True
+    training_images = TRAINED
     min_classes = 2
     kinds = ('classifier',)
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._kept = Reservoir(TRAINED, setup.seed)
+        self._kept: dict[str, list[Tensor]] = {name: [] for name in ('', *setup.names)}
         self._heads: dict[str, Any] = {}
         self._new = {name: f'{name}, new head' for name in setup.names}
         self._answers = Answers([*setup.names, *self._new.values()], len(setup.classes))
-        self._right = dict.fromkeys(self._answers.names, 0)
 
     def learn(self, batch: Batch) -> None:
         """Keep features of training images."""
-        outputs = batch.by_name()
-        self._kept.add({'': batch.labels, **{name: o.features for name, o in outputs.items()}})
+        self._kept[''].append(batch.labels.cpu())
+        for name, each in batch.by_name().items():
+            self._kept[name].append(each.features.float().cpu())
 
     def add(self, batch: Batch) -> None:
         """Compare the answers for a batch."""
@@ -52,17 +51,15 @@ class RetrainedHead(Study):
             found = self._heads[name].predict(each.features.float().cpu().numpy())
             answers[self._new[name]] = torch.from_numpy(found)
         self._answers.add(answers, batch.labels)
-        for name, given in answers.items():
-            self._right[name] += int((given == batch.labels.cpu()).sum())
 
     def _fit(self, name: str) -> Any:
         from sklearn.linear_model import LogisticRegression
 
-        labels = self._kept[''].numpy()
+        labels, features = (torch.cat(self._kept[key]).numpy() for key in ('', name))
         if len(set(labels.tolist())) < 2:
             raise ValueError('head: expected training images of several classes, got one')
         strength = 1 / (WEIGHT_DECAY * len(labels))
-        return LogisticRegression(C=strength, max_iter=2000).fit(self._kept[name].numpy(), labels)
+        return LogisticRegression(C=strength, max_iter=2000).fit(features, labels)
 
     def finish(self) -> Findings:
         """Agreement of each network with its new head, and with the others."""
@@ -71,11 +68,11 @@ class RetrainedHead(Study):
         same = {name: self._answers.compare(name, self._new[name]) for name in self.setup.names}
         numbers = dict(
             samples=self._answers.count,
-            training_samples=len(self._kept),
+            training_samples=sum(map(len, self._kept[''])),
             reference=reference,
             to_reference={name: self._answers.compare(reference, name) for name in others},
             to_own_new_head=same,
-            accuracy={n: right / self._answers.count for n, right in self._right.items()},
+            accuracy=self._answers.accuracy(),
         )
         text = ', '.join(f'{name} {100 * row["agreement"]:.1f} %' for name, row in same.items())
         figure = draw_answers(self._answers, reference, others, self.setup.classes)
