@@ -1,4 +1,5 @@
 # make demo [QUICK=1] | make demo-cls | make test | make lint | make docs | make docs-serve | make clean
+# make bench-gpu [GPU="--minutes 30 ..."]
 # Everything is set up in .venv with the tested versions of constraints.txt; a second call reuses it.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ export MMKD_CACHE := $(CURDIR)/.cache
 # The theme's advertisement of its successor is not about this build.
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: setup demo demo-cls test lint docs docs-serve clean
+.PHONY: setup demo demo-cls bench-gpu test lint docs docs-serve clean
 
 setup: $(READY)
 
@@ -25,6 +26,10 @@ demo: $(READY)
 
 demo-cls: $(READY)
 	$(RUN) tools/demo_cls.py
+
+# Every figure of a GPU in nine minutes; a second call goes on.
+bench-gpu: $(READY)
+	$(RUN) benchmarks/gpu.py $(GPU)
 
 # Two processes of one thread each: small models gain little from more threads.
 test: lint docs

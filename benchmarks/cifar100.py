@@ -55,6 +55,12 @@ def parse_args() -> argparse.Namespace:
         '--teacher-epochs', type=int, help='epochs of the teacher (default: --epochs)'
     )
     parser.add_argument(
+        '--balanced',
+        type=float,
+        metavar='RATIO',
+        help="hold each distillation loss's gradient at this ratio to the task's (LossBalanceHook)",
+    )
+    parser.add_argument(
         '--work-dir',
         type=Path,
         default=Path('work_dirs/cifar100'),
@@ -161,6 +167,9 @@ def compare(pair: str, args: argparse.Namespace) -> dict[str, list[dict[str, flo
             cfg.train_dataloader.dataset.num_samples = args.images
             if method != STUDENT:
                 cfg.model.teacher.checkpoint = str(teacher)
+                if args.balanced is not None:
+                    hook = dict(type='mmkd.LossBalanceHook', ratio=args.balanced, interval=50)
+                    cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
             runs[method, seed] = write_config(cfg, folder / f'{method}-seed{seed}', seed)
     train_all({f'{pair} {m} {seed}': c for (m, seed), c in runs.items()}, args.jobs, quiet=True)
     rows = {'teacher': [teacher_row]} if teacher_row else {}
@@ -184,6 +193,7 @@ def main() -> None:
     facts = dict(
         epochs=args.epochs or 'as published',
         images=args.images or 'all',
+        balanced=args.balanced,
         evaluated_on=f'{args.holdout} held-out images' if args.holdout else 'test images',
         seeds=args.seeds,
         machine=f'{platform.machine()}, {os.cpu_count()} cores',

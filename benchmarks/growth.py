@@ -198,11 +198,20 @@ def main() -> None:
     """Measure, print and plot."""
     parser = parser_of(__doc__, repeats=7, threads=1)
     parser.add_argument('--plot', type=Path, default=Path('work_dirs/growth.png'))
+    parser.add_argument(
+        '--functions',
+        nargs='+',
+        choices=sorted({sweep.name for sweep in SWEEPS}),
+        metavar='NAME',
+        help='rows of the table (default: all)',
+    )
     args = start(parser)
     torch.set_default_device(args.device)
     keep_freed_memory()
     measured, works = [], []
     for sweep in SWEEPS:
+        if args.functions and sweep.name not in args.functions:
+            continue
         steps = {str(size): sweep.make(size) for size in sweep.sizes}
         measured.append((sweep, in_turn(steps, args.repeats, args.device)))
         works.append(slope(sweep.sizes, [work(run) for run in steps.values()]))

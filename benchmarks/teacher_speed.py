@@ -37,6 +37,13 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         dict(cfg_path='mmdet::gfl/gfl_r50_fpn_1x_coco.py', backbone=dict(init_cfg=None)),
         (2, 3, 320, 480),
     ),
+    'x101': (
+        dict(
+            cfg_path='mmdet::retinanet/retinanet_x101-64x4d_fpn_1x_coco.py',
+            backbone=dict(init_cfg=None),
+        ),
+        (2, 3, 800, 1344),
+    ),
 }
 FIRST, OURS = 'eager fp32 network', 'features'
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -58,7 +65,7 @@ Features = Sequence[Tensor]
 def main() -> None:
     """Measure and print."""
     parser = parser_of(__doc__, repeats=9)
-    parser.add_argument('--models', nargs='+', choices=MODELS, default=[*MODELS])
+    parser.add_argument('--models', nargs='+', choices=MODELS, default=['digits', 'r50'])
     parser.add_argument('--eager', action='store_true', help='skip the compiled teachers')
     args = start(parser)
     MMLogger.get_instance('mmkd', log_level=logging.ERROR)

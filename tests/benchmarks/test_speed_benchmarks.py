@@ -1,6 +1,7 @@
 """The benchmarks of speed run from their command line to their tables, at small sizes."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -31,14 +32,14 @@ def test_pcka_speed(run):
     seconds = measured['seconds']
     assert [*seconds] == ['20 x 30', '10 x 15', 'all']
     assert all(len(turns) == 2 for level in seconds.values() for turns in level.values())
-    levels = (seconds['20 x 30']['mmkd'], seconds['10 x 15']['mmkd'])
-    assert seconds['all']['mmkd'] == pytest.approx([a + b for a, b in zip(*levels, strict=True)])
+    assert all(seconds['all'].keys() == level.keys() for level in seconds.values())
     # A gradient of the size of the maps is the least that a step holds.
     assert all(held >= 1 for held in measured['memory'].values())
     # To read both maps and to write a gradient is the least that a step does.
     assert all(passes >= 1 for passes in measured['passes'].values())
     assert measured['passes']['all at once'] < measured['passes']['indexing loop']
     assert printed.count('indexing loop') == 2
+    assert re.search(r'Lower bound: [\d.]+ GB/s, [\d.]+ TFLOP/s', printed)
 
 
 def test_rank_speed(run):
@@ -52,8 +53,8 @@ def test_rank_speed(run):
 @pytest.mark.slow
 def test_step_time(run):
     kinds = ('detectors', 'coco', 'classifiers')
-    options = ('--models', *kinds, '--methods', 'fkd', 'dlkd')
-    sizes = dict(SCENES=2, IMAGES=8, COCO_SIZE=(96, 130))
+    options = ('--models', *kinds, '--methods', 'fkd', 'dlkd', '--size', '96', '130')
+    sizes = dict(SCENES=2, IMAGES=8)
     measured, printed = run('benchmarks/step_time.py', *options, **sizes)
     assert [*measured] == [f'{kind}, {method}' for kind in kinds for method in ('fkd', 'dlkd')]
     for seconds in measured.values():
@@ -64,7 +65,8 @@ def test_step_time(run):
 def test_teacher_speed(run):
     config = dict(cfg_path='mmkd::digits/gfl_r18w48_fpn_digits.py')
     models = dict(digits=(config, (2, 3, 64, 64)))
-    measured, printed = run('benchmarks/teacher_speed.py', '--eager', MODELS=models)
+    options = ('--eager', '--models', 'digits')
+    measured, printed = run('benchmarks/teacher_speed.py', *options, MODELS=models)
     differences = {name: row['difference'] for name, row in measured['digits'].items()}
     assert differences['features'] == 0
     assert differences['channels_last'] < 1e-4 < differences['bf16'] < 0.1

@@ -35,7 +35,7 @@ _MOST_PATCHES = 4 * TILES[-1]
 _MOST_TAPS = 4  # rows of a stretched map that read one of the map: all, if there are two patches
 _PIXELS = 512  # of the gradient, gathered at once
 _SHARED_MEMORY = 160 * 2**10  # bytes that the kernels may take
-_OLDEST_TRITON = (3, 3)  # with tuples of tensors as arguments
+_OLDEST_TRITON = (3, 8)  # 3.3, 3.4 and 3.5 do not compile the kernels
 _TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -52,7 +52,7 @@ def why_not_fused(
     if torch.compiler.is_compiling() or any(map(_is_transformed, maps)):
         return 'torch.compile or torch.func transforms the function'
     if not _has_triton():
-        return 'Triton is not installed, or older than 3.3'
+        return 'Triton is not installed, or older than 3.8'
     properties = torch.cuda.get_device_properties(maps[0].device)
     if getattr(properties, 'shared_memory_per_block_optin', 0) < _SHARED_MEMORY:
         return 'the GPU has too little shared memory'

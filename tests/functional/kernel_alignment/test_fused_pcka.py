@@ -31,7 +31,7 @@ def pyramid(*shapes, dtype=torch.float32, layout=torch.contiguous_format):
 
 
 def test_equals_the_plain_computation_in_the_interpreter():
-    pytest.importorskip('triton', minversion='3.3')
+    pytest.importorskip('triton', minversion='3.8')
     path = Path(__file__).with_name('interpreted_pcka.py')
     run = subprocess.run(
         [
