@@ -18,6 +18,7 @@ STACK = [
     'tensorboard>=2.12',
 ]
 LITE = ['mmcv-lite==2.1.0']
+ONNX = ['onnx>=1.18', 'onnxscript>=0.5', 'onnxruntime>=1.22']
 DOCS = [
     'mkdocs>=1.6,<2',
     'mkdocs-material>=9.6',
@@ -51,7 +52,8 @@ setup(
         'all': everything,
         'stack': STACK,
         'umap': ['umap-learn>=0.5.7'],
+        'onnx': ONNX,
         'docs': DOCS,
-        'dev': everything + DOCS + DEV,
+        'dev': everything + ONNX + DOCS + DEV,
     }
 )

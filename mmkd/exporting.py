@@ -38,29 +38,39 @@ def export(
     out: str | PathLike[str],
     config: str | PathLike[str] | Config | None = None,
     overwrite: bool = False,
+    **onnx: Any,
 ) -> Path:
-    """Write the student of a distillation as a plain checkpoint.
+    """Write the student of a distillation as a plain checkpoint, or as an ONNX file.
 
     MMDetection or MMPretrain then load it without mmkd. If the run averaged its weights
     (``EMAHook``), the student has the averaged ones, which the run evaluated.
 
+    If ``out`` ends in ``.onnx``, the student is written as an ONNX file, after onnxruntime gave the
+    predictions of PyTorch on validation images. A card (``.md``) and a record (``.json``) lie
+    beside it. This needs the extra ``onnx``; a plain model's checkpoint and config are fine, too.
+
     Args:
         checkpoint: Checkpoint of a distillation run, a file or URL; or the result of
             :func:`mmkd.distill`.
-        out: File to write, such as ``'student.pth'``.
+        out: File to write, such as ``'student.pth'`` or ``'student.onnx'``.
         config: The run's config, a file or a ``Config``: also write the student's plain config
             beside ``out``, as a ``.py`` file of the same name. A result brings its own. Default:
             write no config. If a part of the student exists in mmkd alone, such as
             ``mmkd.CIFARResNet``, the config keeps its import of mmkd, and a warning names the part.
+            An ONNX file needs the config, which is not written.
         overwrite: Replace files that are no earlier exports, too; never the run's own.
+        onnx: Of an ONNX file alone: ``size``, ``input``, ``raw`` and ``evaluate`` of
+            :func:`mmkd.deploy.export_onnx.export_onnx`.
 
     Returns:
-        The file of the checkpoint.
+        The file of the checkpoint, or the ONNX file.
 
     Raises:
         FileExistsError: If ``out``, or the config beside it, is a folder or a file of the user's.
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the checkpoint has no student, or ``out`` is one of the inputs.
+        ImportError: If packages of the extra ``onnx`` are missing.
+        ValueError: If the checkpoint has no student, ``out`` is one of the inputs, the model cannot
+            be exported to ONNX, or onnxruntime gives other predictions than PyTorch.
         OSError: If ``out`` cannot be written. An older file of that name stays whole.
 
     Example:
@@ -74,6 +84,10 @@ def export(
         config = checkpoint.config if config is None else config
     if config is not None and not isinstance(config, Config):
         config = Config.fromfile(config)
+    if path.suffix == '.onnx':
+        return _export_onnx(source, path, config, overwrite=overwrite, **onnx)
+    if onnx:
+        raise ValueError(f'{", ".join(onnx)}: expected a target such as student.onnx, got {path}')
     targets = [path] if config is None else [path, path.with_suffix('.py')]
     inputs = {'checkpoint': source, 'config': getattr(config, 'filename', None)}
     _check_targets(targets, {name: file for name, file in inputs.items() if file}, overwrite)
@@ -90,6 +104,18 @@ def export(
                 level=logging.WARNING,
             )
     save_atomically(student, path)
+    return path
+
+
+def _export_onnx(source: str, path: Path, config: Config | None, **options: Any) -> Path:
+    if config is None:
+        raise ValueError(
+            f"config: expected the run's config (--config), whose model and validation images "
+            f'{path} needs, got none'
+        )
+    from mmkd.deploy.export_onnx import export_onnx  # late, as it evaluates
+
+    export_onnx(source, path, config, **options)
     return path
 
 

@@ -18,7 +18,7 @@ def _child(parent: Registry, *rooms: str) -> Registry:
     )
 
 
-MODELS = _child(root.MODELS, 'losses', 'connectors', 'algorithms', 'backbones')
+MODELS = _child(root.MODELS, 'losses', 'connectors', 'algorithms', 'backbones', 'deploy')
 DATASETS = _child(root.DATASETS, 'datasets', 'datasets.digits')
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'datasets')
 HOOKS = _child(root.HOOKS, 'hooks')

@@ -1,6 +1,6 @@
 """Evaluate the student of a distillation config, or any MMDetection or MMPretrain config.
 
-The checkpoint is that of a run or an exported student. The teacher is not built.
+The checkpoint is that of a run, an exported student, or its ONNX file. The teacher is not built.
 """
 
 import argparse
@@ -15,7 +15,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = CommandParser(description=__doc__.splitlines()[0])
     add_run_options(parser)
-    parser.add_argument('checkpoint', help='file or URL')
+    parser.add_argument('checkpoint', help='file or URL, or the ONNX file of mmkd export')
     parser.add_argument('--out', metavar='FILE.pkl', help='dump all predictions')
     parser.add_argument('--show-dir', help='draw the predictions into this folder')
     args = parser.parse_args(argv)
@@ -38,8 +38,12 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     cfg = student_config(config_from(args))
     # What a training starts from must not replace the checkpoint that is evaluated.
     cfg.load_from, cfg.resume = None, False
-    checkpoint = read_checkpoint(args.checkpoint)
-    state_dict = student_state_dict(state_dict_of(checkpoint, args.checkpoint))
+    is_onnx = args.checkpoint.endswith('.onnx')
+    if is_onnx:
+        cfg.model = dict(type='mmkd.OnnxModel', file=args.checkpoint)
+    else:
+        checkpoint = read_checkpoint(args.checkpoint)
+        state_dict = student_state_dict(state_dict_of(checkpoint, args.checkpoint))
     if args.show_dir is not None:
         # The hook takes a relative path from below the work directory.
         folder = osp.abspath(args.show_dir)
@@ -49,10 +53,14 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
         from mmdet.evaluation import DumpDetResults
 
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-    load_all(unwrap_model(runner.model), state_dict, args.checkpoint)
+    if is_onnx:
+        classes = unwrap_model(runner.model).file.info['classes']
+    else:
+        classes = class_names(checkpoint)
+        load_all(unwrap_model(runner.model), state_dict, args.checkpoint)
     with explain_empty_datasets(), explain_unreadable_images():
         for dataset in unwrap(runner.test_loop.dataloader.dataset):
-            if problem := checkpoint_problem(class_names(checkpoint), dataset):
+            if problem := checkpoint_problem(classes, dataset):
                 raise ValueError(f'test_dataloader: {problem}')
         return runner.test()
 
