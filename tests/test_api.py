@@ -284,11 +284,11 @@ def assert_distilled(losses, cfg):
     assert all(loss.isfinite() and loss > 0 for loss in distilled.values())
 
 
-def test_defaults_are_pcka_and_kd(folder, tmp_path):
+def test_defaults_are_pkd_and_dist(folder, tmp_path):
     detector = mmkd.plan(**pair(folder), work_dir=tmp_path)
-    assert detector.path.name == 'pcka_big_retinanet_retinanet.py'
+    assert detector.path.name == 'pkd_big_retinanet_retinanet.py'
     classifier = mmkd.plan(**pair(folder, 'big', 'small'), work_dir=tmp_path)
-    assert classifier.path.name == 'kd_big_small.py'
+    assert classifier.path.name == 'dist_big_small.py'
 
 
 def test_config_for_equal_detectors_is_short(folder, tmp_path):
@@ -339,6 +339,7 @@ def test_every_option_reaches_the_config(folder, tmp_path):
     cfg = written(
         mmkd.plan(
             **pair(folder),
+            method='pcka',
             method_options={'patch_size': 4, 'pcka': {'loss_weight': 3.0}},
             epochs=8,
             batch_size=3,

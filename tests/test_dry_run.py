@@ -64,7 +64,7 @@ def test_warnings_of_the_data_are_told(planned, tiny_coco, tmp_path):
             r'metric should be one of',
         ),
         ({'train_dataloader.num_workers': 'a'}, ValueError, r'train_dataloader\.num_workers'),
-        ({'model.distiller.losses.pcka.loss_weight': 1e39}, FloatingPointError, r'loss_pcka=inf'),
+        ({'model.distiller.losses.pkd.loss_weight': 1e39}, FloatingPointError, r'loss_pkd=inf'),
         (
             {'train_dataloader.dataset.data_prefix.img': '/nowhere/'},
             FileNotFoundError,

@@ -115,10 +115,10 @@ def distill(
         student: The student, as the teacher. A built model starts from its weights. Its config
             decides on everything that no other argument changes.
         teacher_checkpoint: File or URL of the teacher's weights. A built teacher needs none.
-        method: For detectors ``'pcka'`` (default), ``'pcka-mimic'``, ``'mimic'``, ``'pkd'``,
+        method: For detectors ``'pkd'`` (default), ``'pcka'``, ``'pcka-mimic'``, ``'mimic'``,
             ``'cwd'``, ``'mgd'``, ``'rcka'``, ``'fkd'``, ``'cckd'``, ``'dlkd'``, ``'kd'``,
             ``'dist'``, ``'cmkd'``, ``'scores'``, ``'boxes'`` or ``'recipe'``. For classifiers
-            ``'kd'`` (default), ``'dkd'``, ``'dist'``, ``'rkd'``, ``'rcka'``, ``'fkd'``, ``'cckd'``,
+            ``'dist'`` (default), ``'kd'``, ``'dkd'``, ``'rkd'``, ``'rcka'``, ``'fkd'``, ``'cckd'``,
             ``'cmkd'`` or ``'dlkd'``. Several are compared.
         data: Your data. For detectors a folder with COCO annotations: ``train.json`` and
             ``val.json`` with images in ``train/`` and ``val/``, or ``annotations/`` beside the

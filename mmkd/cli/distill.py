@@ -40,7 +40,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs='+',
         metavar='METHOD',
         help=f'one or several; for detectors {DETECTOR_METHODS}; '
-        f'for classifiers {CLASSIFIER_METHODS} (default: pcka, kd)',
+        f'for classifiers {CLASSIFIER_METHODS} (default: pkd, dist)',
     )
     parser.add_argument(
         '--method-options',

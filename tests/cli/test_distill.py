@@ -132,7 +132,7 @@ def test_dry_run_writes_checks_and_names_the_next_step(folder, tiny_coco, tmp_pa
         ]
     )
     out = capsys.readouterr().out
-    path = tmp_path / 'pcka_big_retinanet_retinanet_64x96.py'
+    path = tmp_path / 'pkd_big_retinanet_retinanet_64x96.py'
     assert f'config     {path}' in out
     assert 'checked    one training step and one validation batch' in out
     assert f'next       mmkd train {path}' in out

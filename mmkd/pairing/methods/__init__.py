@@ -19,14 +19,15 @@ DETECTOR_METHODS: dict[str, Method] = {
     **LOGIT_METHODS,
     **BOX_METHODS,
 }
-DEFAULT_DETECTOR_METHOD, DEFAULT_CLASSIFIER_METHOD = 'pcka', 'kd'
+# Those that gain most in the tables of docs/choose-a-method.md.
+DEFAULT_DETECTOR_METHOD, DEFAULT_CLASSIFIER_METHOD = 'pkd', 'dist'
 
 
 def choose_method(name: str | None, student: Config, teacher: Config) -> tuple[str, Method]:
     """Return a method by its name, or the default for models of this kind.
 
     Args:
-        name: Name of the method; None chooses pcka for detectors and kd for classifiers.
+        name: Name of the method; None chooses pkd for detectors and dist for classifiers.
         student: Config of the student.
         teacher: Config of the teacher.
 
