@@ -40,20 +40,31 @@ class MeanRoIAlign(nn.Module):
     def _means(self, feature: Tensor, rois: Tensor) -> Tensor:
         image = rois[:, 0].long()
         x1, y1, x2, y2 = (rois[:, 1:] * self.spatial_scale - 0.5).unbind(1)
-        rows = _axis_weights(y1, y2, feature.shape[2], self.bins)
-        columns = _axis_weights(x1, x2, feature.shape[3], self.bins)
+        down, across = (_samples(*ends, self.bins) for ends in ((y1, y2), (x1, x2)))
+        of_images = image[:, None] == torch.arange(len(feature), device=image.device)
+        # Together: on a GPU, each reading of values waits for all earlier work.
+        most = torch.stack([down.max(), across.max()]).long()
+        most_down, most_across, *counts = torch.cat([most, of_images.sum(0)]).tolist()
+        rows = _axis_weights(y1, y2, feature.shape[2], down, most_down)
+        columns = _axis_weights(x1, x2, feature.shape[3], across, most_across)
         order = image.argsort(stable=True)
         weights = (rows[:, :, None] * columns[:, None]).flatten(1).index_select(0, order)
-        counts = image.bincount(minlength=len(feature)).tolist()
         parts = zip(weights.split(counts), feature.flatten(2).unbind(), strict=True)
         means = torch.cat([of_image @ cells.mT for of_image, cells in parts])
         return means.index_select(0, order.argsort())
 
 
-def _axis_weights(low: Tensor, high: Tensor, cells: int, bins: int) -> Tensor:
-    """Weight of each cell of an axis in the mean from ``low`` to ``high``, (R, cells)."""
-    samples = bins * ((high - low) / bins).ceil().clamp(min=0)
-    number = torch.arange(int(samples.max()), device=low.device)
+def _samples(low: Tensor, high: Tensor, bins: int) -> Tensor:
+    """Number of samples from ``low`` to ``high``, (R,)."""
+    return bins * ((high - low) / bins).ceil().clamp(min=0)
+
+
+def _axis_weights(low: Tensor, high: Tensor, cells: int, samples: Tensor, most: int) -> Tensor:
+    """Weight of each cell of an axis in the mean from ``low`` to ``high``, (R, cells).
+
+    ``most`` is the largest number of samples.
+    """
+    number = torch.arange(most, device=low.device)
     step = (high - low) / samples.clamp(min=1)
     place = low[:, None] + (number + 0.5) * step[:, None]
     used = ((number < samples[:, None]) & (place >= -1) & (place <= cells)).to(place)
