@@ -482,7 +482,7 @@ def test_written_config_is_edited_and_run_by_train(folder, tmp_path, monkeypatch
         ({'data': 'nowhere'}, r'data: no such folder: nowhere'),
         ({'image_size': 0}, r'image_size: expected'),
         ({'epochs': 0}, r'epochs: expected a positive whole number'),
-        ({'method_options': {'weight': 3}}, r"no loss takes 'weight'; .*pcka: .*loss_weight"),
+        ({'method_options': {'weight': 3}}, r"no loss takes 'weight'; .*pkd: .*loss_weight"),
         ({'options': {'param_scheduler.0.end': 5}}, r'positions in lists, got .param_sch'),
     ],
 )
