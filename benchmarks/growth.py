@@ -185,7 +185,9 @@ def plot(measured: list[tuple[Sweep, Times]], path: Path) -> None:
     rows = math.ceil(len(measured) / COLUMNS)
     figure = Figure(figsize=(12, 2.6 * rows), dpi=100, layout='constrained')
     panels = figure.subplots(rows, COLUMNS, squeeze=False)
-    for axes, (sweep, times) in zip(panels.flat, measured, strict=True):
+    for axes in panels.flat[len(measured) :]:
+        axes.remove()
+    for axes, (sweep, times) in zip(panels.flat, measured, strict=False):
         draw(axes, sweep, times)
     for axes in panels[:, 0]:
         axes.set_ylabel('ms, forward + backward')
