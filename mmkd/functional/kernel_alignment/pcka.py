@@ -178,13 +178,23 @@ def _fused(
     """Similarities of the levels by the fused kernels, or None if they do not apply."""
     if transpose or not students or not students[0].is_cuda:
         return None
-    from mmkd.functional.kernel_alignment import fused_pcka
+    from mmkd.functional.kernel_alignment import fused_pcka, fused_trial
 
-    reason = fused_pcka.why_not_fused(students, teachers, patchings)
+    def fused(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Tensor:
+        return fused_pcka.fused_pcka(xs, ys, patchings, center, unbiased)
+
+    def plain(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Tensor:
+        levels = zip(xs, ys, patchings, strict=True)
+        return torch.stack([_level_pcka(*each, center, unbiased, False) for each in levels])
+
+    maps = (students, teachers, patchings)
+    reason = fused_pcka.why_not_fused(*maps)
+    if reason is None:
+        reason = fused_trial.why_not_trusted(fused, plain, *maps, center, unbiased)
     if reason is not None:
         fused_pcka.log_reason(reason)
         return None
-    return fused_pcka.fused_pcka(students, teachers, patchings, center, unbiased)
+    return fused(students, teachers)
 
 
 def _level_pcka(

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from mmkd.functional import pcka, pyramid_pcka
+from mmkd.functional.kernel_alignment import fused_trial
 from mmkd.functional.kernel_alignment.fused_pcka import (
     log_reason,
     why_not_fused,
     why_not_supported,
 )
 from mmkd.functional.kernel_alignment.patches import Patching
+from mmkd.functional.kernel_alignment.pcka import whole_pcka
 
 
 def pyramid(*shapes, dtype=torch.float32, layout=torch.contiguous_format):
@@ -136,6 +138,50 @@ def test_a_plain_computation_says_why_once(on_gpu, caplog):
             assert pcka(students[0], teachers[0], 2, average='spatial') == expected
     assert [record.levelname for record in caplog.records] == ['DEBUG']
     assert 'the average is over positions' in caplog.text
+
+
+def broken(*_):
+    raise RuntimeError('ptxas says no')
+
+
+@pytest.mark.parametrize(
+    ('kernels', 'told'),
+    [
+        (
+            lambda xs, ys, *_: torch.stack(
+                [(x - y).abs().mean() for x, y in zip(xs, ys, strict=True)]
+            ),
+            'values',
+        ),
+        (
+            lambda xs, ys, ps, *_: plain_of(xs, ys, ps).detach() + sum(0 * x.sum() for x in xs),
+            'gradients',
+        ),
+        (broken, 'ptxas says no'),
+        (lambda xs, ys, ps, *_: plain_of(xs, ys, ps), None),
+    ],
+)
+def test_kernels_are_trusted_once_they_agree(on_gpu, monkeypatch, caplog, kernels, told):
+    students, teachers = pyramid((1, 2, 4, 4), (1, 2, 6, 4))
+    expected = pyramid_pcka(students, teachers, 2)
+    calls = []
+    on_gpu()
+    monkeypatch.setattr(fused_trial, '_found', {})
+    monkeypatch.setattr(
+        'mmkd.functional.kernel_alignment.fused_pcka.fused_pcka',
+        lambda *args: calls.append(args) or kernels(*args),
+    )
+    for _ in range(2):
+        torch.testing.assert_close(pyramid_pcka(students, teachers, 2), expected)
+    warnings = [each.message for each in caplog.records if each.levelname == 'WARNING']
+    assert len(calls) == (3 if told is None else 1)
+    assert len(warnings) == (told is not None)
+    assert all(told in warning for warning in warnings)
+
+
+def plain_of(students, teachers, patchings):
+    levels = zip(students, teachers, patchings, strict=True)
+    return torch.stack([whole_pcka(*level) for level in levels])
 
 
 def test_a_pyramid_says_what_is_wrong_with_it():
