@@ -61,9 +61,9 @@ def cache_dir(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def nothing_of_the_test_before():
-    """MMEngine keeps the process's first visualizer and its last scope; each test has its own."""
-    Visualizer._instance_dict.clear()
-    DefaultScope._instance_dict.clear()
+    """MMEngine keeps visualizers, by the second, and the last scope; each test has its own."""
+    for kept in (Visualizer, *Visualizer.__subclasses__(), DefaultScope):
+        kept._instance_dict.clear()
 
 
 @pytest.fixture
