@@ -159,6 +159,8 @@ def _forget_foreign_files(hook: 'CheckpointHook', runner: 'Runner') -> None:
     if folder != runner.work_dir:
         folder = osp.join(folder, osp.basename(runner.work_dir.rstrip(osp.sep)))
     own_run = osp.realpath(osp.dirname(source)) == osp.realpath(folder)
+    if own_run:  # a better evaluation is saved into it, as in a run that was not interrupted
+        hook.last_ckpt = osp.join(folder, osp.basename(source))
     tmpl = hook.filename_tmpl
     start, _, end = (re.escape(part) for part in re.split(r'(\{.*\})', tmpl, maxsplit=1))
     pattern = re.compile(f'best_.+_{start}\\d+{end}'.replace('/', '_'))

@@ -1,6 +1,7 @@
 """A run that was killed before its evaluation makes up for it when it resumes."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,6 +38,9 @@ class Evaluations(Hook):
     def before_val(self, runner):
         self.started.append((runner.epoch, runner.iter))
         self._stop('before_val')
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self._stop('after_train_iter')
 
     def after_val_epoch(self, runner, metrics=None):
         self._stop('after_val_epoch')
@@ -77,6 +81,24 @@ def test_the_missing_evaluation_comes_first(toy_runner, tmp_path, stage, number,
     weights = [runner.model.state_dict()['linear.weight'] for runner in (whole, resumed)]
     assert torch.equal(*weights)
     assert json.loads((tmp_path / 'cut' / FILE).read_text()) == [4, 8, 12]
+
+
+@pytest.mark.parametrize(
+    'options', [run_options(), run_options(by_epoch=False), run_options(False, **BY_ITERATION)]
+)
+def test_its_result_outlives_another_kill(toy_runner, tmp_path, options):
+    scores = [{'score': score} for score in (0.1, 0.5, 0.3)]
+    whole, _ = train(toy_runner, 'whole', scores, **options)
+    train(toy_runner, 'cut', scores, stop_at='before_val', number=2, **options)
+    stop = {'stop_at': 'after_train_iter', 'number': 1}
+    train(toy_runner, 'cut', scores[1:], True, **stop, **options)
+    resumed, rest = train(toy_runner, 'cut', scores[2:], True, **options)
+    assert len(rest.finished) == 1
+    assert resumed.message_hub.get_info('best_score') == 0.5
+    names = [{path.name for path in (tmp_path / run).glob('*.pth')} for run in ('whole', 'cut')]
+    assert names[0] == names[1]
+    paths = [run.message_hub.get_info('best_ckpt') for run in (whole, resumed)]
+    assert Path(paths[0]).name == Path(paths[1]).name
 
 
 @pytest.mark.parametrize(
