@@ -4,11 +4,12 @@ import itertools
 
 import pytest
 import torch
+from pcka_pyramids import plain, values_and_gradients
+from pcka_pyramids import pyramid as maps_of
 
 from mmkd.functional import pcka, pyramid_pcka
 from mmkd.functional.kernel_alignment.fused_pcka import fused_pcka, why_not_fused
 from mmkd.functional.kernel_alignment.patches import Patching
-from mmkd.functional.kernel_alignment.pcka import whole_pcka
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 DEVICE = 'cuda'
@@ -16,28 +17,9 @@ COCO = ((100, 168), (50, 84), (25, 42), (13, 21))
 PATCHES = (16, 16, 16, 8)
 
 
-def pyramid(sizes, batch=2, channels=8, dtype=torch.float32, layout=torch.contiguous_format):
-    """Maps of student and teacher, correlated and with a mean."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(batch, channels, *size) for size in sizes]
-    students = [torch.randn(shape, generator=generator) + 0.5 for shape in shapes]
-    teachers = [s + torch.randn(s.shape, generator=generator) for s in students]
-    return tuple(
-        [m.to(DEVICE, dtype).contiguous(memory_format=layout) for m in maps]
-        for maps in (students, teachers)
-    )
-
-
-def values_and_gradients(function, students, teachers, patchings, *options):
-    students = [s.detach().requires_grad_() for s in students]
-    values = function(students, teachers, patchings, *options)
-    weights = torch.arange(1.0, len(students) + 1, device=values.device)
-    return values.detach(), torch.autograd.grad((weights * values).sum(), students)
-
-
-def plain(students, teachers, patchings, *options):
-    levels = zip(students, teachers, patchings, strict=True)
-    return torch.stack([whole_pcka(*level, *options) for level in levels])
+def pyramid(sizes, batch=2, channels=8, **options):
+    """Maps of these sizes on the GPU."""
+    return maps_of(*[(batch, channels, *size) for size in sizes], device=DEVICE, **options)
 
 
 def patchings_of(average='channel', fit='resize'):

@@ -6,11 +6,11 @@ of its own.
 
 import pytest
 import torch
+from pcka_pyramids import plain, pyramid, values_and_gradients
 
 from mmkd.functional.kernel_alignment import fused_layout
 from mmkd.functional.kernel_alignment.fused_pcka import fused_pcka, why_not_supported
 from mmkd.functional.kernel_alignment.patches import Patching
-from mmkd.functional.kernel_alignment.pcka import whole_pcka
 from mmkd.losses import PCKALoss
 
 MODULE = 'mmkd.functional.kernel_alignment.fused_pcka'
@@ -21,29 +21,6 @@ def few_programs(monkeypatch):
     """The interpreter is slow."""
     monkeypatch.setattr(fused_layout, 'PROGRAMS', 2)
     monkeypatch.setattr(f'{MODULE}.PROGRAMS', 2)
-
-
-def pyramid(*shapes, dtype=torch.float32, layout=torch.contiguous_format):
-    """Maps of student and teacher, correlated and with a mean."""
-    generator = torch.Generator().manual_seed(0)
-    students = [torch.randn(shape, generator=generator) + 0.5 for shape in shapes]
-    teachers = [s + torch.randn(s.shape, generator=generator) for s in students]
-    return tuple(
-        [m.to(dtype).contiguous(memory_format=layout) for m in maps]
-        for maps in (students, teachers)
-    )
-
-
-def values_and_gradients(function, students, teachers, patchings, *options):
-    students = [s.detach().requires_grad_() for s in students]
-    values = function(students, teachers, patchings, *options)
-    weights = torch.arange(1.0, len(students) + 1)
-    return values.detach(), torch.autograd.grad((weights * values).sum(), students)
-
-
-def plain(students, teachers, patchings, *options):
-    levels = zip(students, teachers, patchings, strict=True)
-    return torch.stack([whole_pcka(*level, *options) for level in levels])
 
 
 def assert_equal_to_plain(maps, patchings, center=True, unbiased=False):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pcka_pyramids import plain, pyramid
 
 from mmkd.functional import pcka, pyramid_pcka
 from mmkd.functional.kernel_alignment import fused_trial
@@ -18,18 +19,6 @@ from mmkd.functional.kernel_alignment.fused_pcka import (
     why_not_supported,
 )
 from mmkd.functional.kernel_alignment.patches import Patching
-from mmkd.functional.kernel_alignment.pcka import whole_pcka
-
-
-def pyramid(*shapes, dtype=torch.float32, layout=torch.contiguous_format):
-    """Maps of student and teacher, correlated and with a mean."""
-    generator = torch.Generator().manual_seed(0)
-    students = [torch.randn(shape, generator=generator) + 0.5 for shape in shapes]
-    teachers = [s + torch.randn(s.shape, generator=generator) for s in students]
-    return tuple(
-        [m.to(dtype).contiguous(memory_format=layout) for m in maps]
-        for maps in (students, teachers)
-    )
 
 
 def test_equals_the_plain_computation_in_the_interpreter():
@@ -154,11 +143,11 @@ def broken(*_):
             'values',
         ),
         (
-            lambda xs, ys, ps, *_: plain_of(xs, ys, ps).detach() + sum(0 * x.sum() for x in xs),
+            lambda xs, ys, ps, *_: plain(xs, ys, ps).detach() + sum(0 * x.sum() for x in xs),
             'gradients',
         ),
         (broken, 'ptxas says no'),
-        (lambda xs, ys, ps, *_: plain_of(xs, ys, ps), None),
+        (lambda xs, ys, ps, *_: plain(xs, ys, ps), None),
     ],
 )
 def test_kernels_are_trusted_once_they_agree(on_gpu, monkeypatch, caplog, kernels, told):
@@ -177,11 +166,6 @@ def test_kernels_are_trusted_once_they_agree(on_gpu, monkeypatch, caplog, kernel
     assert len(calls) == (3 if told is None else 1)
     assert len(warnings) == (told is not None)
     assert all(told in warning for warning in warnings)
-
-
-def plain_of(students, teachers, patchings):
-    levels = zip(students, teachers, patchings, strict=True)
-    return torch.stack([whole_pcka(*level) for level in levels])
 
 
 def test_a_pyramid_says_what_is_wrong_with_it():
